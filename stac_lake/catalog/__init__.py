@@ -1,0 +1,1 @@
+"""A lake out of items: documents, commit, index, search, publish, verify."""

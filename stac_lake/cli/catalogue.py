@@ -1,0 +1,135 @@
+"""`query`, `verify`, `publish` and `serve`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from stac_lake.cli import options
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    app.command()(query)
+    app.command()(verify)
+    app.command()(publish)
+    app.command()(serve)
+
+
+def query(
+    filter_text: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[CQL2]", help='For example "eo:cloud_cover < 10 AND lake:valid_pct >= 95".'
+        ),
+    ] = None,
+    product: options.Products = None,
+    grid: options.Grid = None,
+    bbox: Annotated[
+        str | None, typer.Option("--bbox", help="West,south,east,north in degrees.")
+    ] = None,
+    when: Annotated[str | None, typer.Option("--datetime", help="Moment or interval a/b.")] = None,
+    sortby: Annotated[
+        str | None, typer.Option("--sortby", help="For example -eo:cloud_cover,id.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="At most so many items.")
+    ] = None,
+    count: Annotated[bool, typer.Option("--count", help="Print only how many match.")] = False,
+    geojson: Annotated[
+        bool, typer.Option("--geojson", help="Print one FeatureCollection.")
+    ] = False,
+    as_json: options.Json = False,
+    lake: options.Lake = "./lake",
+) -> None:
+    """Items of the lake by quality, place and time; ids by default, one a line."""
+    from stac_lake.lake import open_lake
+
+    found = open_lake(lake).search(
+        filter_text,
+        products=product,
+        cells=options.cells_from(grid) or None,
+        bbox=_bbox(bbox),
+        datetime=when,
+        sortby=sortby,
+        max_items=limit,
+    )
+    if found.not_applied:
+        typer.echo(
+            f"filter not defined for, and nothing returned of: {', '.join(found.not_applied)}",
+            err=True,
+        )
+    matched = found.matched()
+    if count:
+        typer.echo(matched)
+    elif geojson:
+        features = list(found)
+        typer.echo(json.dumps({"type": "FeatureCollection", "features": features}))
+    else:
+        for item in found:
+            typer.echo(json.dumps(item) if as_json else item["id"])
+    if not matched:
+        raise typer.Exit(4)
+
+
+def _bbox(text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not west,south,east,north") from error
+
+
+def verify(
+    grid: options.Grid = None,
+    lake: options.Lake = "./lake",
+    as_json: options.Json = False,
+) -> None:
+    """Check that every item's asset exists, has its size and checksum, and is in the index."""
+    from stac_lake.catalog.index import Index
+    from stac_lake.catalog.verify import verify as check
+    from stac_lake.store.objects import Objects
+
+    objects = Objects.open(lake)
+    findings = list(check(objects, Index(objects), options.cells_from(grid) or None))
+    for finding in findings:
+        line = {
+            "problem": finding.problem,
+            "item": finding.item,
+            "key": finding.key,
+            "detail": finding.detail,
+        }
+        typer.echo(json.dumps(line) if as_json else "\t".join(str(v) for v in line.values()))
+    if findings:
+        typer.echo(f"{len(findings)} problems", err=True)
+        raise typer.Exit(3)
+    typer.echo("the lake is whole", err=True)
+
+
+def publish(
+    grid: options.Grid = None,
+    lake: options.Lake = "./lake",
+) -> None:
+    """Write the static catalogue and the Collections from the index."""
+    from stac_lake.catalog.index import Index
+    from stac_lake.catalog.publish import publish as write
+    from stac_lake.store.objects import Objects
+
+    objects = Objects.open(lake)
+    written = write(objects, Index(objects), options.cells_from(grid) or None)
+    typer.echo(f"{written} documents written", err=True)
+
+
+def serve(
+    lake: options.Lake = "./lake",
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8080,
+) -> None:
+    """Answer the STAC API over the lake, for example to pystac-client."""
+    from stac_lake.serve.app import run
+
+    typer.echo(f"STAC API of {lake} at http://{host}:{port} (Ctrl-C stops it)", err=True)
+    run(lake, host=host, port=port)

@@ -1,0 +1,78 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stac_lake.errors import ConfigError, GridError
+from stac_lake.grid import Cell, cells_over, parse_cells
+
+Lake = Annotated[
+    str,
+    typer.Option(
+        "--lake", envvar="STAC_LAKE_URL", help="Directory or s3://bucket/prefix of the lake."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Grid = Annotated[
+    list[str] | None,
+    typer.Option("--grid", help="Cell ids or codes: 123456 or 123456,ERA5-0772176; repeatable."),
+]
+Range = Annotated[
+    str | None, typer.Option("--range", help="Half-open range of cell ids, A:B.", metavar="A:B")
+]
+Aoi = Annotated[
+    Path | None, typer.Option("--aoi", help="GeoJSON file: all cells that it meets, in degrees.")
+]
+RecipeName = Annotated[str, typer.Option("--recipe", help="Id of a recipe, or a YAML file.")]
+Products = Annotated[
+    list[str] | None, typer.Option("--product", help="Only these products; repeatable.")
+]
+Upstream = Annotated[
+    str | None,
+    typer.Option(
+        "--upstream",
+        help="Stand-in for all providers, for example http://127.0.0.1:8765 of `stac-lake sandbox`.",
+        metavar="URL",
+    ),
+]
+
+
+def cells_from(
+    grid: Sequence[str] | None, ids: str | None = None, aoi: Path | None = None
+) -> list[Cell]:
+    """The cells of --grid, --range and --aoi together, in order.
+
+    Raises:
+        GridError: an id, range or area is not valid.
+        ConfigError: the AOI file cannot be read.
+    """
+    cells = {cell for text in grid or () for cell in parse_cells(text)}
+    if ids is not None:
+        first, colon, last = ids.partition(":")
+        if not (colon and first.isdigit() and last.isdigit() and int(first) < int(last)):
+            raise GridError(f"--range {ids!r} is not A:B with A < B")
+        cells |= {Cell(number) for number in range(int(first), int(last))}
+    if aoi is not None:
+        cells |= set(_cells_of_file(aoi))
+    return sorted(cells)
+
+
+def _cells_of_file(path: Path) -> list[Cell]:
+    from shapely.errors import ShapelyError
+    from shapely.geometry import shape
+    from shapely.ops import unary_union
+
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        parts = document.get("features", [document])
+        return cells_over(unary_union([shape(part.get("geometry", part)) for part in parts]))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, AttributeError, TypeError, ShapelyError) as error:
+        raise ConfigError(f"{path} is not GeoJSON: {error}") from error

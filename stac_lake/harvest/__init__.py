@@ -1,0 +1,1 @@
+"""Cells into the lake: plan, task, ledger, run."""

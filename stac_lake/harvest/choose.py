@@ -1,0 +1,90 @@
+"""Measures → which candidate is cut first. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stac_lake.recipe import Product, Radiance
+from stac_lake.types import Measure, PlanRow, Reason, Scene
+
+FULL_PCT = 100.0
+OVERCAST_PCT = 99.95
+"""From here on, nothing of the ground is seen at the two decimals that shares are given with."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Scenes worth cutting, best first.
+
+    Attributes:
+        scenes: In the order in which they are tried.
+        losers: The others: scene id → why.
+        reason: Why no scene is left, else None.
+    """
+
+    scenes: tuple[Scene, ...]
+    losers: dict[str, str]
+    reason: Reason | None = None
+
+
+def choose(product: Product, row: PlanRow, measures: Mapping[str, Measure]) -> Choice:
+    """Order a row's candidates by what their masks say.
+
+    A scene must see the whole chip. Sentinel-2 takes the least cloud of the crop; OLCI the least
+    bright share among those with enough sun, then non-time-critical products; ties keep the plan's
+    order, which is deterministic.
+
+    Args:
+        product: The effective product.
+        row: Plan row.
+        measures: By scene id; a candidate without one was not opened.
+    """
+    usable: list[tuple[float, int, Scene]] = []
+    losers: dict[str, str] = {}
+    clouded = False
+    for order, scene in enumerate(row.candidates):
+        measure = measures.get(scene.id)
+        if measure is None:
+            losers[scene.id] = "not opened"
+        elif measure.error:
+            losers[scene.id] = measure.error
+        elif measure.observed_pct < FULL_PCT:
+            losers[scene.id] = f"not_covered: {measure.observed_pct:.2f} % observed"
+        elif _too_dark(product, measure):
+            losers[scene.id] = f"sun zenith {measure.sun_zenith_deg:.1f}°"
+        elif (measure.cloud_pct or 0.0) >= OVERCAST_PCT:
+            clouded = True
+            losers[scene.id] = "all_cloud"
+        else:
+            usable.append((_badness(measure), order, scene))
+    usable.sort(key=lambda entry: entry[:2])
+    scenes = tuple(scene for _, _, scene in usable)
+    for badness, _, scene in usable[1:]:
+        losers[scene.id] = f"{badness:.2f} % cloud or bright, best has {usable[0][0]:.2f} %"
+    reason = None if scenes else "all_cloud" if clouded else "not_covered"
+    return Choice(scenes, losers, reason)
+
+
+def is_composite(product: Product) -> bool:
+    """Whether a chip is made of all its candidates at once, without a choice."""
+    return product.values.operator in {"column", "elevation"}
+
+
+def opened(product: Product, row: PlanRow) -> tuple[Scene, ...]:
+    """The candidates whose masks are read."""
+    if isinstance(product.values, Radiance):
+        return row.candidates[: product.values.max_opened]
+    return row.candidates
+
+
+def _badness(measure: Measure) -> float:
+    return measure.cloud_pct or measure.bright_pct or 0.0
+
+
+def _too_dark(product: Product, measure: Measure) -> bool:
+    return (
+        isinstance(product.values, Radiance)
+        and measure.sun_zenith_deg is not None
+        and measure.sun_zenith_deg >= product.values.max_sun_zenith_deg
+    )

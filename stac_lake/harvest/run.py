@@ -1,0 +1,322 @@
+"""Plan, run and record: the harvest of many cells on dask."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from stac_lake.catalog.commit import stored
+from stac_lake.catalog.index import Index, IndexRow
+from stac_lake.catalog.publish import publish
+from stac_lake.errors import StacLakeError
+from stac_lake.grid import Cell
+from stac_lake.harvest.ledger import Entry, Ledger
+from stac_lake.harvest.plan import Known, Plan, blocks, plan_block
+from stac_lake.harvest.task import Context, Done, Task, run_task, tasks
+from stac_lake.recipe import Recipe, Series, product
+from stac_lake.store.objects import Objects
+from stac_lake.types import Outcome, PlanRow, Slot
+from stac_lake.upstream.upstream import Upstream
+
+COMMIT_EVERY_S = 30.0
+"""Finished items become visible in the index at least this often."""
+
+Listener = Callable[[str, dict[str, Any]], None]
+"""Called with an event (`planned`, `done`, `committed`, `published`) and its figures."""
+
+
+@dataclass
+class Report:
+    """How a harvest ended.
+
+    Attributes:
+        outcomes: One per slot.
+        traffic: Requests and bytes of all tasks and searches.
+        version: Index version at the end.
+    """
+
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    traffic: Counter[str] = field(default_factory=Counter)
+    version: int | None = None
+
+    def counts(self) -> dict[str, Any]:
+        """``{"stored": n, "skipped": n, "empty": n, "failed": n, "products": {id: the four}}``."""
+        total = dict.fromkeys(("stored", "skipped", "empty", "failed"), 0)
+        per_product: dict[str, dict[str, int]] = {}
+        for slot, outcome in self.outcomes.items():
+            name = Slot.from_id(slot).product
+            line = per_product.setdefault(name, dict.fromkeys(total, 0))
+            line[outcome.state] += 1
+            total[outcome.state] += 1
+        return {**total, "products": dict(sorted(per_product.items()))}
+
+
+class Harvest:
+    """A harvest of some cells into one lake.
+
+    Args:
+        context: Lake and stand-in.
+        recipe: What to harvest.
+        workers: Threads, when no scheduler is given.
+        scheduler: Address of a running dask cluster; None runs threads in this process.
+        listen: Receives progress.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        recipe: Recipe,
+        *,
+        workers: int | None = None,
+        scheduler: str | None = None,
+        listen: Listener = lambda event, figures: None,
+    ) -> None:
+        self.context = context
+        self.recipe = recipe
+        self.workers = workers or min(8, 2 * (os.cpu_count() or 1))
+        self.scheduler = scheduler
+        self.listen = listen
+        self.objects = Objects.open(context.lake)
+        self.index = Index(self.objects)
+        self.ledger = Ledger(self.objects)
+        self.upstream = Upstream(stand_in=context.stand_in)
+
+    def plan(
+        self, cells: Iterable[Cell], *, refresh: bool = False, retry: bool = False
+    ) -> Iterator[tuple[Series, Plan]]:
+        """Plans of all blocks and series; asks upstream, writes nothing."""
+        for block in blocks(cells):
+            known = self._known(block, refresh=refresh, retry=retry)
+            for series in self._series():
+                yield series, plan_block(self.recipe, series, block, self.upstream, known)
+
+    def run(self, cells: Iterable[Cell], *, refresh: bool = False, retry: bool = False) -> Report:
+        """Harvest cells: reconcile, plan, work, commit, publish.
+
+        An interrupted run leaves a lake that verifies; what was finished is recorded, and the next
+        run takes up the rest.
+
+        Raises:
+            StoreError: the lake cannot be read or written.
+        """
+        report = Report()
+        touched = sorted(set(cells))
+        self.index.reconcile(touched)
+        with self._cluster() as submit:
+            for block in blocks(touched):
+                last = self.ledger.read(block)
+                known = self._known(block, last, refresh=refresh, retry=retry)
+                pending: list[tuple[Series, PlanRow]] = []
+                for series in self._series():
+                    found = plan_block(self.recipe, series, block, self.upstream, known)
+                    self._settle(found, report, last)
+                    pending += [(series, row) for row in found.rows if _is_work(row)]
+                self.listen("planned", {"block": block, "slots": len(pending)})
+                failed = self._work(submit, pending, report, last)
+                self._fail_over(submit, failed, block, report, last)
+        report.traffic.update(self.upstream.traffic)
+        publish(self.objects, self.index, touched)
+        report.version = self.index.version
+        self.listen("published", {"version": report.version})
+        return report
+
+    def run_rows(self, rows: Sequence[PlanRow]) -> Report:
+        """Execute stored plan rows, without any search; what is stored already is skipped."""
+        report = Report()
+        cells = sorted({row.slot.cell for row in rows})
+        self.index.reconcile(cells)
+        last = self.ledger.read(cells)
+        have = {
+            slot: key for cell in cells for slot, (_, key) in stored(self.objects, cell).items()
+        }
+        by_product = {name: series for series in self._series() for name in series.products}
+        pending = []
+        for row in rows:
+            if have.get(row.slot.id) == row.digest:
+                report.outcomes[row.slot.id] = Outcome(row.slot.id, "skipped", row.digest)
+            elif _is_work(row):
+                pending.append((by_product[row.slot.product], row))
+            else:
+                self._settle(Plan((row,), ()), report, last)
+        with self._cluster() as submit:
+            self._work(submit, pending, report, last)
+        publish(self.objects, self.index, cells)
+        report.version = self.index.version
+        return report
+
+    def _series(self) -> list[Series]:
+        return [series for series in self.recipe.series if series.products]
+
+    def _known(
+        self,
+        block: Sequence[Cell],
+        last: dict[str, Entry] | None = None,
+        *,
+        refresh: bool,
+        retry: bool,
+    ) -> Known:
+        have = {
+            slot: key for cell in block for slot, (_, key) in stored(self.objects, cell).items()
+        }
+        entries = self.ledger.read(block) if last is None else last
+        tried = {slot: entry.outcome for slot, entry in entries.items()}
+        return Known(have, tried, refresh=refresh, retry=retry)
+
+    def _settle(self, found: Plan, report: Report, last: dict[str, Entry]) -> None:
+        """Record what needs no work: skipped before any search, or nothing to be had."""
+        outcomes = list(found.settled)
+        for row in found.rows:
+            if not _is_work(row):
+                reason = row.reason or "no_scene"
+                unreachable = reason.startswith("unreachable")
+                if unreachable:
+                    reason += ": " + "; ".join(row.providers_failed.values())
+                outcomes.append(
+                    Outcome(row.slot.id, "failed" if unreachable else "empty", row.digest, reason)
+                )
+        self._record(outcomes, report, last)
+
+    def _record(self, outcomes: Sequence[Outcome], report: Report, last: dict[str, Entry]) -> None:
+        self.ledger.write(outcomes, last, datetime.now(UTC))
+        report.outcomes |= {outcome.slot: outcome for outcome in outcomes}
+
+    def _work(
+        self,
+        submit: Submit,
+        pending: Sequence[tuple[Series, PlanRow]],
+        report: Report,
+        last: dict[str, Entry],
+    ) -> list[tuple[Series, PlanRow]]:
+        """Run the tasks of some rows; returns the rows that failed on a provider."""
+        jobs = _tasks(pending)
+        rows: list[IndexRow] = []
+        outcomes: list[Outcome] = []
+        clock = time.monotonic()
+
+        def flush() -> None:
+            nonlocal clock
+            if rows:
+                version = self.index.append(rows)
+                self.listen("committed", {"items": len(rows), "version": version})
+            self._record(outcomes, report, last)
+            rows.clear()
+            outcomes.clear()
+            clock = time.monotonic()
+
+        try:
+            for task, done in submit(jobs):
+                rows += done.rows
+                outcomes += done.outcomes
+                report.traffic.update(done.traffic)
+                self.listen("done", {"task": task.key, "outcomes": done.outcomes, "of": len(jobs)})
+                if time.monotonic() - clock > COMMIT_EVERY_S:
+                    flush()
+        finally:
+            # Also on Ctrl-C: what is finished must be visible, and must not be done again.
+            flush()
+        return [
+            (series, row)
+            for series, row in pending
+            if (outcome := report.outcomes.get(row.slot.id)) is not None
+            and outcome.state == "failed"
+            and row.candidates
+        ]
+
+    def _fail_over(
+        self,
+        submit: Submit,
+        failed: Sequence[tuple[Series, PlanRow]],
+        block: Sequence[Cell],
+        report: Report,
+        last: dict[str, Entry],
+    ) -> None:
+        """Plan failed rows again without the providers whose files could not be read."""
+        without: set[str] = set()
+        while failed:
+            without |= {scene.provider for _, row in failed for scene in row.candidates}
+            causes = {row.slot.id: report.outcomes[row.slot.id].reason or "" for _, row in failed}
+            again: list[tuple[Series, PlanRow]] = []
+            for series in {series.modality: series for series, _ in failed}.values():
+                slots = {row.slot.id for _, row in failed}
+                have = self._known(block, last, refresh=False, retry=True)
+                plan = plan_block(self.recipe, series, block, self.upstream, have, without=without)
+                for row in plan.rows:
+                    if row.candidates and _place(row) in {_place_of(slot) for slot in slots}:
+                        causes_here = {
+                            name: causes.get(row.slot.id, "unreadable") for name in without
+                        }
+                        again.append((series, replace(row, providers_failed=causes_here)))
+            failed = self._work(submit, again, report, last)
+
+    @contextmanager
+    def _cluster(self) -> Iterator[Submit]:
+        """Something that runs tasks and yields them as they end, on threads or on a cluster."""
+        from distributed import Client, as_completed
+
+        if self.scheduler:
+            client = Client(self.scheduler)
+        else:
+            client = Client(
+                processes=False,
+                n_workers=1,
+                threads_per_worker=self.workers,
+                dashboard_address=None,
+                # Threads share this process: its memory is bounded by the tasks, not by a nanny.
+                memory_limit=0,
+            )
+
+        def submit(jobs: Sequence[Task]) -> Iterator[tuple[Task, Done]]:
+            futures = {
+                client.submit(run_task, job, self.context, pure=False, retries=2): job
+                for job in jobs
+            }
+            try:
+                for future in as_completed(futures):
+                    job = futures[future]
+                    try:
+                        yield job, future.result()
+                    except StacLakeError:
+                        raise
+                    except CancelledError as error:
+                        raise StacLakeError(
+                            "the dask cluster gave the task up; run the harvest again", task=job.key
+                        ) from error
+            finally:
+                client.cancel(list(futures), force=True)
+
+        with client:
+            yield submit
+
+
+Submit = Callable[[Sequence[Task]], Iterator[tuple[Task, Done]]]
+
+
+def _is_work(row: PlanRow) -> bool:
+    """Rows without a reason are cut; a DEM row without a tile is open sea, which is stored, too."""
+    return row.reason is None
+
+
+def _tasks(pending: Sequence[tuple[Series, PlanRow]]) -> list[Task]:
+    groups: dict[tuple[str, str], list[PlanRow]] = {}
+    effective = {}
+    for series, row in pending:
+        key = (series.modality, row.slot.product)
+        effective[key] = series.effective(product(row.slot.product))
+        groups.setdefault(key, []).append(row)
+    return [task for key, rows in groups.items() for task in tasks(effective[key], rows)]
+
+
+def _place(row: PlanRow) -> tuple[object, ...]:
+    return (row.slot.cell, row.slot.patch, row.slot.name)
+
+
+def _place_of(slot_id: str) -> tuple[object, ...]:
+    slot = Slot.from_id(slot_id)
+    return (slot.cell, slot.patch, slot.name)

@@ -1,0 +1,239 @@
+"""One unit of work: measure, choose, cut, commit. What shares a scene or a granule is one task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import groupby
+
+from stac_lake import __version__
+from stac_lake.catalog.commit import commit
+from stac_lake.catalog.index import IndexRow
+from stac_lake.catalog.item import ItemFacts
+from stac_lake.errors import PixelError, UpstreamError
+from stac_lake.harvest.choose import choose, is_composite, opened
+from stac_lake.pixels.cog import encode_cog
+from stac_lake.pixels.operators import Operator, operator_for
+from stac_lake.quality.measure import measure_chip
+from stac_lake.recipe import Product
+from stac_lake.store.objects import Objects
+from stac_lake.types import Chip, Measure, Outcome, PixelGrid, PlanRow, Scene, cell_grid, patch_grid
+from stac_lake.upstream.upstream import Upstream
+
+
+@dataclass(frozen=True)
+class Task:
+    """Plan rows that share scenes.
+
+    Attributes:
+        key: For progress and logs.
+        product: The effective product.
+        rows: With candidates (a composite may have none: open sea).
+    """
+
+    key: str
+    product: Product = field(hash=False)
+    rows: tuple[PlanRow, ...] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where a worker reads and writes; small, so that it can travel to another machine.
+
+    Credentials are not in here: each worker takes them from its own environment.
+    """
+
+    lake: str
+    stand_in: str | None = None
+
+
+@dataclass(frozen=True)
+class Done:
+    """What comes back from a task: kilobytes, never pixels."""
+
+    outcomes: tuple[Outcome, ...]
+    rows: tuple[IndexRow, ...]
+    traffic: dict[str, int]
+
+
+def tasks(product: Product, rows: Iterable[PlanRow]) -> Iterator[Task]:
+    """Group rows of one product: patches by cell and slot, granules by slot, the DEM by block."""
+
+    def key(row: PlanRow) -> tuple[str, ...]:
+        place = (
+            f"{row.slot.cell.id:07d}" if row.slot.patch else "{}-{}".format(*row.slot.cell.block)
+        )
+        return (place,) if product.values.operator == "elevation" else (place, row.slot.name)
+
+    for parts, group in groupby(sorted(rows, key=lambda row: (key(row), row.slot)), key=key):
+        yield Task("_".join((product.id, *parts)), product, tuple(group))
+
+
+@lru_cache(maxsize=4)
+def _resources(context: Context) -> tuple[Objects, Upstream]:
+    return Objects.open(context.lake), Upstream(stand_in=context.stand_in)
+
+
+def run_task(task: Task, context: Context) -> Done:
+    """Execute a task. Failures of a slot are outcomes, not exceptions.
+
+    Raises:
+        StoreError: the lake itself cannot be written; nothing is half-visible.
+    """
+    objects, upstream = _resources(context)
+    before = upstream.traffic
+    work = _Work(task, objects, operator_for(task.product, upstream.source))
+    if is_composite(task.product):
+        work.composite()
+    else:
+        work.choose_and_cut()
+    after = upstream.traffic
+    return Done(
+        tuple(work.outcomes),
+        tuple(work.rows),
+        {name: after[name] - before.get(name, 0) for name in after},
+    )
+
+
+def measure_rows(task: Task, operator: Operator) -> dict[str, dict[str, Measure]]:
+    """Masks of all candidates of all rows: row's item id → scene id → measure."""
+    wanted: dict[str, Scene] = {}
+    for row in task.rows:
+        for scene in opened(task.product, row):
+            wanted.setdefault(scene.id, scene)
+    scenes = list(wanted.values())
+    grids = [grid_of(row, task.product) for row in task.rows]
+    table = operator.measure(scenes, grids)
+    by_row: dict[str, dict[str, Measure]] = {row.slot.id: {} for row in task.rows}
+    for scene, line in zip(scenes, table, strict=True):
+        for row, measure in zip(task.rows, line, strict=True):
+            if scene in row.candidates:
+                by_row[row.slot.id][scene.id] = measure
+    return by_row
+
+
+def grid_of(row: PlanRow, product: Product) -> PixelGrid:
+    """Where a row's pixels go."""
+    if row.slot.patch:
+        return patch_grid(row.slot.patch)
+    return cell_grid(row.slot.cell, product.pixels)
+
+
+class _Work:
+    """The state of one running task."""
+
+    def __init__(self, task: Task, objects: Objects, operator: Operator) -> None:
+        self.task = task
+        self.objects = objects
+        self.operator = operator
+        self.outcomes: list[Outcome] = []
+        self.rows: list[IndexRow] = []
+
+    def composite(self) -> None:
+        """Cut every row from all its scenes at once."""
+        every = {scene.id: scene for row in self.task.rows for scene in row.candidates}
+        rows = list(self.task.rows)
+        self._cut(list(every.values()), rows, lambda row, why: self._fail(row, why, {}))
+
+    def choose_and_cut(self) -> None:
+        """Cut each row from its best scene; where that scene is broken, from the next."""
+        measures = measure_rows(self.task, self.operator)
+        choices = {}
+        for row in self.task.rows:
+            choice = choose(self.task.product, row, measures[row.slot.id])
+            if choice.scenes:
+                choices[row] = choice
+            elif broken := [m.error for m in measures[row.slot.id].values() if m.error]:
+                # A mask that could not be read is not "looked for and not found".
+                self._fail(row, broken[0], choice.losers)
+            else:
+                self._record(row, "empty", reason=choice.reason, losers=choice.losers)
+        attempt = 0
+        while choices:
+            again = {}
+
+            def retry(row: PlanRow, why: str, attempt: int = attempt) -> None:
+                losers = {**choices[row].losers, choices[row].scenes[attempt].id: why}
+                if attempt + 1 < len(choices[row].scenes):
+                    again[row] = replace(choices[row], losers=losers)
+                else:
+                    self._fail(row, why, losers)
+
+            by_scene = sorted(choices, key=lambda row: choices[row].scenes[attempt].id)
+            for _, group in groupby(by_scene, key=lambda row: choices[row].scenes[attempt].id):
+                rows = list(group)
+                losers = {row: choices[row].losers for row in rows}
+                self._cut([choices[rows[0]].scenes[attempt]], rows, retry, losers)
+            choices, attempt = again, attempt + 1
+
+    def _cut(
+        self,
+        scenes: Sequence[Scene],
+        rows: Sequence[PlanRow],
+        failed: Callable[[PlanRow, str], None],
+        losers: dict[PlanRow, dict[str, str]] | None = None,
+    ) -> None:
+        grids = [grid_of(row, self.task.product) for row in rows]
+        try:
+            chips = self.operator.cut(scenes, grids)
+        except (UpstreamError, PixelError) as error:
+            for row in rows:
+                failed(row, f"{type(error).__name__}: {error}")
+            return
+        for row, chip in zip(rows, chips, strict=True):
+            row_losers = {
+                scene: why
+                for scene, why in (losers or {}).get(row, {}).items()
+                if isinstance(chip, str) or all(scene != used.id for used in chip.scenes)
+            }
+            if isinstance(chip, str):
+                self._record(row, "empty", reason=chip, losers=row_losers)
+            else:
+                self._store(row, chip, row_losers)
+
+    def _store(self, row: PlanRow, chip: Chip, losers: dict[str, str]) -> None:
+        product = self.task.product
+        properties, bands = measure_chip(product, chip)
+        cog = encode_cog(chip, product)
+        facts = ItemFacts(
+            slot=row.slot,
+            product=product,
+            windows=row.windows,
+            grid=chip.grid,
+            scenes=chip.scenes,
+            properties={**chip.properties, **properties},
+            bands=tuple(bands),
+            band_metadata=chip.band_metadata,
+            size=len(cog.data),
+            sha256=cog.sha256,
+            layout=cog.layout,
+            digest=row.digest,
+            created=datetime.now(UTC),
+            software=__version__,
+            failed_over_from=tuple(sorted(row.providers_failed)),
+        )
+        done = commit(self.objects, facts, cog.data)
+        first = chip.scenes[0] if chip.scenes else None
+        self.rows.append(IndexRow(done.document, done.version))
+        self.outcomes.append(
+            Outcome(
+                row.slot.id,
+                "stored" if done.won else "skipped",
+                row.digest,
+                scene=first.id if first else None,
+                provider=first.provider if first else None,
+                losers=losers,
+                version=done.version,
+            )
+        )
+
+    def _record(
+        self, row: PlanRow, state: str, *, reason: str | None, losers: dict[str, str]
+    ) -> None:
+        outcome = Outcome(row.slot.id, "empty", row.digest, reason=reason, losers=losers)
+        self.outcomes.append(outcome if state == "empty" else replace(outcome, state="failed"))
+
+    def _fail(self, row: PlanRow, why: str, losers: dict[str, str]) -> None:
+        self._record(row, "failed", reason=why, losers=losers)

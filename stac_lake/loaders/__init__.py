@@ -1,0 +1,1 @@
+"""Training samples out of a lake."""

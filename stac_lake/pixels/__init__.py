@@ -1,0 +1,1 @@
+"""Chips out of scenes, and COG bytes out of chips."""

@@ -1,0 +1,1 @@
+"""Numbers out of chips, and the one filter over them."""

@@ -1,0 +1,440 @@
+"""Typed models of the YAML in `catalogs/`: providers, products, recipes.
+
+Vocabularies are closed: an unknown key is refused with the file, the key and what is allowed. There
+is no expression language; where a value depends on an item, code reads it from the item.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stac_lake.errors import ConfigError
+from stac_lake.types import Window
+
+Resampling = Literal["nearest", "bilinear", "cubic"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Provider(_Model):
+    """One public STAC API: where it is, how it pages, filters and signs, what it may serve from."""
+
+    id: str
+    title: str
+    api: str
+    """Root of the STAC API, without a trailing slash."""
+    filter: Literal["query", "cql2-json"]
+    """How a property filter is sent: the `query` extension, or CQL2 JSON."""
+    page_limit: int = Field(gt=0)
+    requests_per_s: float = Field(gt=0)
+    """Upper bound that the client keeps to in the API; files are bounded by `connections`."""
+    connections: int = Field(default=16, gt=0)
+    """How many files are read from at the same time."""
+    signer: Literal["anonymous", "sas", "s3"]
+    sas_api: str | None = None
+    """Root of the token endpoint: ``{sas_api}/token/{account}/{container}``."""
+    s3_endpoint: str | None = None
+    credentials: tuple[str, ...] = ()
+    """Environment variables that the signer needs, in the order key, secret."""
+    buckets: dict[str, str] = {}
+    """``s3://`` buckets that may be read, and the host that serves each."""
+    hosts: tuple[str, ...] = ()
+    """Hosts that assets may come from; ``*.`` stands for one label or more."""
+
+
+class Band(_Model):
+    """One band of a product, in file order."""
+
+    name: str
+    description: str = ""
+    common_name: str | None = None
+    """eo:common_name, where the vocabulary has one."""
+    wavelength_nm: float | None = None
+    width_nm: float | None = None
+    gsd_m: float | None = None
+    unit: str | None = None
+    scale: float | None = None
+    """What turns the stored number into `unit`; None means 1."""
+
+
+class SourceCollection(_Model):
+    """Where a product comes from: one collection of one provider."""
+
+    provider: str
+    collection: str
+    assets: dict[str, str]
+    """The product's asset key → the provider's."""
+    filters: dict[str, str] = {}
+    """Property = value, asked of the provider and checked again on each item."""
+    since: date | None = None
+    """First day of acquisition that is taken from here."""
+    until: date | None = None
+    """Day before which the acquisition must be."""
+    offset_in_pixels: Literal["by_baseline", "removed"] | None = None
+    """Sentinel-2: is the radiometric offset of baseline 04.00 and later still in the pixels?"""
+
+
+class Optical(_Model):
+    """Sentinel-2: offset, mask to qa, least crop cloud."""
+
+    operator: Literal["optical"]
+    harmonize: bool = True
+    """Remove the offset; False keeps the source's bytes."""
+    resampling: Resampling = "nearest"
+    """Of the 20 and 60 m bands on the 10 m lattice."""
+    mask: Literal["scl", "msk_classi"]
+
+
+class Backscatter(_Model):
+    """Sentinel-1 RTC: linear power to decibel."""
+
+    operator: Literal["backscatter"]
+    source_nodata: float
+    resampling: Resampling = "bilinear"
+
+
+class Radiance(_Model):
+    """Sentinel-3 OLCI: swath to cell grid by inverse geolocation."""
+
+    operator: Literal["radiance"]
+    resampling: Resampling = "bilinear"
+    max_sun_zenith_deg: float = 75
+    max_opened: int = 6
+
+
+class Column(_Model):
+    """Sentinel-5P: area-weighted footprints per orbit, then the mean over orbits."""
+
+    operator: Literal["column"]
+    variables: dict[str, str]
+    """First processor version (``01``, ``02`` …) that has it → path of the variable."""
+    qa_min: float
+    """A footprint is used if its qa_value is above this (0–1)."""
+    collections: tuple[str, ...] = ("03",)
+    min_orbit_coverage: float = 0.5
+    """Share of a pixel that an orbit must cover to count."""
+
+
+class Elevation(_Model):
+    """Copernicus DEM: mosaic of degree tiles, warped to the cell grid."""
+
+    operator: Literal["elevation"]
+    resampling: Resampling = "bilinear"
+    fallback_collections: dict[str, str] = {}
+    """Provider → collection of GLO-90, for land tiles that GLO-30 lacks."""
+
+
+class Unsupported(_Model):
+    """Known, but no operator makes its pixels yet: its slots end as `empty: not_supported`."""
+
+    operator: Literal["unsupported"]
+
+
+Values = Annotated[
+    Optical | Backscatter | Radiance | Column | Elevation | Unsupported,
+    Field(discriminator="operator"),
+]
+
+
+class Product(_Model):
+    """One sensor product: its bands, grid, values and sources."""
+
+    id: str
+    title: str
+    description: str
+    modality: Literal["s1", "s2", "s3", "co", "no2", "o3", "so2", "dem"]
+    license: str
+    attribution: str
+    platform_ids: tuple[str, ...]
+    constellation: str
+    instruments: tuple[str, ...]
+    processing_level: str
+    unit_of: Literal["patch", "cell"]
+    """Whether a slot is a 264-pixel patch at 10 m or the whole cell."""
+    pixels: int
+    gsd_m: float
+    dtype: Literal["uint16", "float32"]
+    nodata: float
+    """Of the file; NaN is written ``.nan``."""
+    bands: tuple[Band, ...]
+    """In file order, the last ones being qa (or n_orbits and std)."""
+    values: Values
+    sources: tuple[SourceCollection, ...] = ()
+    """In order of preference."""
+    overview: int | None = None
+    """Size of the one overview, where the chip is larger than 512 pixels."""
+    renders: dict[str, dict[str, Any]] = {}
+    """`render` extension: name → assets, bidx, rescale, colormap_name."""
+
+    @model_validator(mode="after")
+    def _bands_have_assets(self) -> Self:
+        for source in self.sources:
+            if isinstance(self.values, Optical | Backscatter | Radiance):
+                wanted = {band.name for band in self.bands} - {"qa"}
+                missing = sorted(wanted - set(source.assets))
+                if missing:
+                    raise ValueError(
+                        f"source {source.provider}/{source.collection} names no asset for {missing}"
+                    )
+        return self
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        return tuple(band.name for band in self.bands)
+
+    @property
+    def has_qa(self) -> bool:
+        return self.bands[-1].name == "qa"
+
+
+class DaylightBins(_Model):
+    """Equal parts of the days of a span on which the noon sun is high enough."""
+
+    count: int = Field(gt=0)
+    start: date
+    end: date
+    max_noon_sun_zenith_deg: float
+
+
+class Series(_Model):
+    """One modality of a recipe: which product, in which slots."""
+
+    modality: str
+    products: tuple[str, ...]
+    """In order of preference; the first that can be served takes the slot, under its own id."""
+    windows: dict[str, tuple[tuple[date, date], ...]] = {}
+    """Slot name → half-open date windows, OR-ed."""
+    daylight_bins: DaylightBins | None = None
+    pairs_with: str | None = None
+    """Modality of another series whose slots this one takes over, patch by patch."""
+    min_noon_sun_deg: float | None = None
+    """Where the noon sun stays lower on the best day of a slot's windows, the slot is polar night."""
+    polar_night: dict[str, str] = {}
+    """Slot name → the annual slot that takes its place in polar night."""
+    annual: dict[str, tuple[tuple[date, date], ...]] = {}
+    max_scene_cloud_pct: float | None = None
+    """Scenes above it are no candidates."""
+    max_candidates: int = Field(default=8, gt=0, le=8)
+    resampling: Resampling | None = None
+    """Overrides the product's."""
+    harmonize: bool | None = None
+    """Overrides the product's (Sentinel-2)."""
+
+    def effective(self, product: Product) -> Product:
+        """The product with this series' overrides."""
+        changes = {
+            name: value
+            for name in ("resampling", "harmonize")
+            if (value := getattr(self, name)) is not None and hasattr(product.values, name)
+        }
+        return product.model_copy(update={"values": product.values.model_copy(update=changes)})
+
+
+class UniformPatches(_Model):
+    """That many patches per cell, spread evenly and seeded."""
+
+    uniform: int = Field(gt=0)
+
+
+class Recipe(_Model):
+    """What to harvest."""
+
+    id: str
+    title: str
+    description: str
+    seed: int = 42
+    patches: Literal["centre"] | UniformPatches = "centre"
+    series: tuple[Series, ...]
+
+    @model_validator(mode="after")
+    def _slots_are_defined(self) -> Self:
+        paired = {series.modality for series in self.series if not series.pairs_with}
+        for series in self.series:
+            kinds = [bool(series.windows), bool(series.daylight_bins), bool(series.pairs_with)]
+            if sum(kinds) != 1:
+                raise ValueError(
+                    f"series {series.modality} needs exactly one of windows, daylight_bins, pairs_with"
+                )
+            if series.pairs_with and series.pairs_with not in paired:
+                raise ValueError(
+                    f"series {series.modality} pairs with unknown {series.pairs_with!r}"
+                )
+            names = [*series.windows, *series.annual]
+            bad = [name for name in names if not slot_name_allowed(name)]
+            unknown = sorted(set(series.polar_night.values()) - set(series.annual))
+            if bad or unknown:
+                raise ValueError(f"series {series.modality}: bad slot names {bad + unknown}")
+        return self
+
+
+Model = TypeVar("Model", bound=_Model)
+
+
+def catalogs_dir() -> Path:
+    """The folder of YAML that came with the package, or the checkout's own."""
+    installed = Path(__file__).parent / "catalogs"
+    return installed if installed.is_dir() else Path(__file__).parents[1] / "catalogs"
+
+
+def load_yaml(path: Path, model: type[Model]) -> Model:
+    """Read and check one YAML file.
+
+    Raises:
+        ConfigError: the file is missing, is no YAML, or a key or value is not allowed; the message
+            names the file, the key and the allowed keys.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    try:
+        loaded = model.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: " + "; ".join(_explain(model, error))) from error
+    identifier = getattr(loaded, "id", path.stem)
+    if identifier != path.stem:
+        raise ConfigError(f"{path}: id is {identifier!r}, but the file is called {path.stem!r}")
+    return loaded
+
+
+def _explain(model: type[_Model], error: ValidationError) -> list[str]:
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            allowed = sorted(_fields_at(model, problem["loc"][:-1]))
+            lines.append(f"unknown key {where!r}; allowed: {', '.join(allowed)}")
+        else:
+            lines.append(f"{where}: {problem['msg']}")
+    return lines
+
+
+def _fields_at(model: type[_Model], path: tuple[int | str, ...]) -> set[str]:
+    """Names of the fields of the model that a location of a validation error points into."""
+    found: list[type[_Model]] = [model]
+    for part in path:
+        if isinstance(part, int):
+            continue
+        deeper = [
+            inner
+            for candidate in found
+            if part in candidate.model_fields
+            for inner in _models_in(candidate.model_fields[part].annotation)
+        ]
+        by_operator = [
+            inner
+            for inner in found
+            if "operator" in inner.model_fields
+            and part in str(inner.model_fields["operator"].annotation)
+        ]
+        found = deeper or by_operator or found
+    return {name for candidate in found for name in candidate.model_fields}
+
+
+def _models_in(annotation: Any) -> list[type[_Model]]:
+    if isinstance(annotation, type) and issubclass(annotation, _Model):
+        return [annotation]
+    return [m for inner in getattr(annotation, "__args__", ()) for m in _models_in(inner)]
+
+
+@lru_cache
+def providers() -> Mapping[str, Provider]:
+    """All providers, by id."""
+    return {
+        p.stem: load_yaml(p, Provider)
+        for p in sorted((catalogs_dir() / "providers").glob("*.yaml"))
+    }
+
+
+@lru_cache
+def products() -> Mapping[str, Product]:
+    """All products, by id.
+
+    Raises:
+        ConfigError: a source names a provider that does not exist.
+    """
+    loaded = {
+        p.stem: load_yaml(p, Product) for p in sorted((catalogs_dir() / "products").glob("*.yaml"))
+    }
+    for product in loaded.values():
+        for source in product.sources:
+            known(source.provider, providers(), f"provider of product {product.id}")
+    return loaded
+
+
+def product(name: str) -> Product:
+    """One product by id; raises ConfigError with a suggestion."""
+    return known(name, products(), "product")
+
+
+def recipe(name: str) -> Recipe:
+    """A recipe by id, or by the path of a YAML file.
+
+    Raises:
+        ConfigError: there is no such recipe, or it names a product that does not exist.
+    """
+    path = Path(name)
+    if path.suffix not in {".yaml", ".yml"}:
+        paths = {p.stem: p for p in sorted((catalogs_dir() / "recipes").glob("*.yaml"))}
+        path = known(name, paths, "recipe")
+    loaded = load_yaml(path, Recipe)
+    for series in loaded.series:
+        for identifier in series.products:
+            if product(identifier).modality != series.modality:
+                raise ConfigError(f"{path}: {identifier} is not of modality {series.modality}")
+    return loaded
+
+
+Thing = TypeVar("Thing")
+
+
+def known(name: str, things: Mapping[str, Thing], kind: str) -> Thing:
+    """Look a name up, or raise ConfigError that suggests the nearest one and lists all."""
+    if name in things:
+        return things[name]
+    near = difflib.get_close_matches(name, things, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise ConfigError(f"unknown {kind} {name!r}: {hint}known are {', '.join(sorted(things))}")
+
+
+def digest(product: Product, windows: tuple[Window, ...]) -> str:
+    """Sixteen hex digits that change whenever the pixels of a slot would.
+
+    It covers the effective product (bands, values, resampling, offsets, sources) and the windows;
+    titles and pictures are left out.
+    """
+    content = product.model_dump(
+        mode="json", exclude={"title", "description", "license", "attribution", "renders"}
+    )
+    spans = [[w.start.isoformat(), w.end.isoformat()] for w in windows]
+    text = json.dumps([content, spans], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def date_windows(spans: tuple[tuple[date, date], ...]) -> tuple[Window, ...]:
+    """Half-open date spans as UTC windows."""
+    return tuple(Window(_midnight(start), _midnight(end)) for start, end in spans)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def slot_name_allowed(name: str) -> bool:
+    """Slot names become parts of ids and keys: letters, digits and single hyphens."""
+    return re.fullmatch(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*", name) is not None

@@ -1,0 +1,1 @@
+"""The STAC API over a lake's index."""

@@ -1,0 +1,1 @@
+"""Bytes that stay: a directory or a bucket, create-only."""

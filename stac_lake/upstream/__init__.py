@@ -1,0 +1,1 @@
+"""Scenes out of public STAC APIs, and bytes out of their assets."""
