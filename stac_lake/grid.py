@@ -405,8 +405,7 @@ def parse_cells(text: str) -> Iterator[Cell]:
     Raises:
         GridError: a part is not an id or code.
     """
-    for part in text.split(","):
-        part = part.strip()
+    for part in map(str.strip, text.split(",")):
         if part.isdigit():
             yield Cell(int(part))
         else:

@@ -221,7 +221,7 @@ class Series(_Model):
     pairs_with: str | None = None
     """Modality of another series whose slots this one takes over, patch by patch."""
     min_noon_sun_deg: float | None = None
-    """Where the noon sun stays lower on the best day of a slot's windows, the slot is polar night."""
+    """A slot whose noon sun stays lower even on the best day of its windows is polar night."""
     polar_night: dict[str, str] = {}
     """Slot name → the annual slot that takes its place in polar night."""
     annual: dict[str, tuple[tuple[date, date], ...]] = {}
@@ -266,7 +266,7 @@ class Recipe(_Model):
             kinds = [bool(series.windows), bool(series.daylight_bins), bool(series.pairs_with)]
             if sum(kinds) != 1:
                 raise ValueError(
-                    f"series {series.modality} needs exactly one of windows, daylight_bins, pairs_with"
+                    f"series {series.modality} needs one of windows, daylight_bins, pairs_with"
                 )
             if series.pairs_with and series.pairs_with not in paired:
                 raise ValueError(

@@ -30,16 +30,21 @@ def sandbox(
     ] = None,
 ) -> None:
     """A local stand-in of the three public STAC APIs: `harvest --upstream http://127.0.0.1:PORT`."""
-    from stac_lake.sandbox.config import SandboxConfig
+    from stac_lake.sandbox.config import SandboxConfig, default_cache
     from stac_lake.sandbox.server import run
 
     typer.echo(
-        f"stand-in at http://127.0.0.1:{port} (CDSE_S3_ACCESS_KEY=sandbox CDSE_S3_SECRET_KEY=sandbox)",
+        f"stand-in at http://127.0.0.1:{port} (both keys of CDSE are the word sandbox)",
         err=True,
     )
-    bandwidth = bandwidth_mb * 1e6 if bandwidth_mb else None
-    extra = {"cache": cache} if cache else {}
-    run(SandboxConfig(port=port, full=full, delay_s=delay_ms / 1000, bandwidth=bandwidth, **extra))
+    config = SandboxConfig(
+        port=port,
+        cache=cache or default_cache(),
+        full=full,
+        delay_s=delay_ms / 1000,
+        bandwidth=int(bandwidth_mb * 1e6) if bandwidth_mb else None,
+    )
+    run(config)
 
 
 def demo(

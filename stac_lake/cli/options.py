@@ -37,7 +37,7 @@ Upstream = Annotated[
     str | None,
     typer.Option(
         "--upstream",
-        help="Stand-in for all providers, for example http://127.0.0.1:8765 of `stac-lake sandbox`.",
+        help="Stand-in for all providers: the URL of `stac-lake sandbox`.",
         metavar="URL",
     ),
 ]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stac_lake.grid import Cell
     from stac_lake.harvest.run import Harvest, Report
     from stac_lake.recipe import Recipe
+    from stac_lake.types import PlanRow
 
 Patches = Annotated[
     int | None, typer.Option("--patches", min=1, help="That many patches per cell, spread evenly.")
@@ -60,7 +61,8 @@ def plan(
 
     cells = _need_cells(grid, ids, aoi)
     job = _harvest(lake, upstream, _recipe(recipe, product, patches))
-    rows, settled = [], 0
+    rows: list[PlanRow] = []
+    settled = 0
     for _, block in job.plan(cells):
         rows += block.rows
         settled += len(block.settled)
@@ -167,7 +169,7 @@ def status(
     if as_json:
         for slot in sorted(entries):
             entry = entries[slot]
-            line = {"slot": slot, "at": entry.at, "state": entry.outcome.state}
+            line: dict[str, object] = {"slot": slot, "at": entry.at, "state": entry.outcome.state}
             line |= {"reason": entry.outcome.reason, "scene": entry.outcome.scene}
             line |= {"provider": entry.outcome.provider, "losers": entry.outcome.losers}
             typer.echo(json.dumps(line))

@@ -153,7 +153,7 @@ def plan_block(
         if not open_wants:
             break
         served, reasons = search.product(item, open_wants)
-        rows += [row for row in served.values()]
+        rows += served.values()
         for want, reason in reasons.items():
             first_reason.setdefault(want, reason)
         open_wants = [want for want in open_wants if want not in served]
@@ -268,7 +268,7 @@ def _cannot_serve(item: Product, finder: Finder) -> bool:
 
 
 def _preference(scene: Scene, want: Want) -> tuple[object, ...]:
-    """Native grid first, then least scene cloud, then nearest to the middle of a window, then id."""
+    """Native grid, then least scene cloud, then nearest to the middle of a window, then id."""
     nearest = min(abs((scene.middle - window.middle).total_seconds()) for window in want.windows)
     return (_foreign(scene, want), scene.properties.get("eo:cloud_cover", 0.0), nearest, scene.id)
 

@@ -26,7 +26,7 @@ def declination_deg(day: date) -> float:
 
 
 def noon_elevation_deg(lat: float, day: date) -> float:
-    """Elevation of the sun's centre above the horizon at local noon, degrees, without refraction."""
+    """Elevation of the sun's centre at local noon, degrees, refraction left out."""
     return 90 - abs(lat - declination_deg(day))
 
 

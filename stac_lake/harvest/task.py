@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import groupby
@@ -13,13 +13,23 @@ from stac_lake.catalog.commit import commit
 from stac_lake.catalog.index import IndexRow
 from stac_lake.catalog.item import ItemFacts
 from stac_lake.errors import PixelError, UpstreamError
-from stac_lake.harvest.choose import choose, is_composite, opened
+from stac_lake.harvest.choose import Choice, choose, is_composite, opened
 from stac_lake.pixels.cog import encode_cog
 from stac_lake.pixels.operators import Operator, operator_for
 from stac_lake.quality.measure import measure_chip
 from stac_lake.recipe import Product
 from stac_lake.store.objects import Objects
-from stac_lake.types import Chip, Measure, Outcome, PixelGrid, PlanRow, Scene, cell_grid, patch_grid
+from stac_lake.types import (
+    Chip,
+    Measure,
+    Outcome,
+    PixelGrid,
+    PlanRow,
+    Scene,
+    State,
+    cell_grid,
+    patch_grid,
+)
 from stac_lake.upstream.upstream import Upstream
 
 
@@ -134,64 +144,65 @@ class _Work:
     def composite(self) -> None:
         """Cut every row from all its scenes at once."""
         every = {scene.id: scene for row in self.task.rows for scene in row.candidates}
-        rows = list(self.task.rows)
-        self._cut(list(every.values()), rows, lambda row, why: self._fail(row, why, {}))
+        for row, why in self._cut(list(every.values()), {row: {} for row in self.task.rows}):
+            self._record(row, "failed", why, {})
 
     def choose_and_cut(self) -> None:
         """Cut each row from its best scene; where that scene is broken, from the next."""
         measures = measure_rows(self.task, self.operator)
-        choices = {}
+        open_rows: dict[PlanRow, Choice] = {}
         for row in self.task.rows:
             choice = choose(self.task.product, row, measures[row.slot.id])
+            broken = [m.error for m in measures[row.slot.id].values() if m.error]
             if choice.scenes:
-                choices[row] = choice
-            elif broken := [m.error for m in measures[row.slot.id].values() if m.error]:
+                open_rows[row] = choice
+            elif broken:
                 # A mask that could not be read is not "looked for and not found".
-                self._fail(row, broken[0], choice.losers)
+                self._record(row, "failed", broken[0], choice.losers)
             else:
-                self._record(row, "empty", reason=choice.reason, losers=choice.losers)
-        attempt = 0
-        while choices:
-            again = {}
+                self._record(row, "empty", choice.reason, choice.losers)
+        while open_rows:
+            open_rows = self._cut_best(open_rows)
 
-            def retry(row: PlanRow, why: str, attempt: int = attempt) -> None:
-                losers = {**choices[row].losers, choices[row].scenes[attempt].id: why}
-                if attempt + 1 < len(choices[row].scenes):
-                    again[row] = replace(choices[row], losers=losers)
+    def _cut_best(self, open_rows: Mapping[PlanRow, Choice]) -> dict[PlanRow, Choice]:
+        """Cut every row from its first scene; returns the rows that have to try their next one."""
+        again: dict[PlanRow, Choice] = {}
+
+        def first(row: PlanRow) -> str:
+            return open_rows[row].scenes[0].id
+
+        for scene_id, group in groupby(sorted(open_rows, key=first), key=first):
+            rows = {row: open_rows[row].losers for row in group}
+            scene = open_rows[next(iter(rows))].scenes[0]
+            for row, why in self._cut([scene], rows):
+                losers = {**rows[row], scene_id: why}
+                if rest := open_rows[row].scenes[1:]:
+                    again[row] = Choice(rest, losers)
                 else:
-                    self._fail(row, why, losers)
-
-            by_scene = sorted(choices, key=lambda row: choices[row].scenes[attempt].id)
-            for _, group in groupby(by_scene, key=lambda row: choices[row].scenes[attempt].id):
-                rows = list(group)
-                losers = {row: choices[row].losers for row in rows}
-                self._cut([choices[rows[0]].scenes[attempt]], rows, retry, losers)
-            choices, attempt = again, attempt + 1
+                    self._record(row, "failed", why, losers)
+        return again
 
     def _cut(
-        self,
-        scenes: Sequence[Scene],
-        rows: Sequence[PlanRow],
-        failed: Callable[[PlanRow, str], None],
-        losers: dict[PlanRow, dict[str, str]] | None = None,
-    ) -> None:
+        self, scenes: Sequence[Scene], rows: Mapping[PlanRow, dict[str, str]]
+    ) -> list[tuple[PlanRow, str]]:
+        """Cut and store rows from scenes; returns the rows that broke, with the cause.
+
+        Args:
+            scenes: What to cut from.
+            rows: Row → the candidates that were not taken, with the reason.
+        """
         grids = [grid_of(row, self.task.product) for row in rows]
         try:
             chips = self.operator.cut(scenes, grids)
         except (UpstreamError, PixelError) as error:
-            for row in rows:
-                failed(row, f"{type(error).__name__}: {error}")
-            return
-        for row, chip in zip(rows, chips, strict=True):
-            row_losers = {
-                scene: why
-                for scene, why in (losers or {}).get(row, {}).items()
-                if isinstance(chip, str) or all(scene != used.id for used in chip.scenes)
-            }
+            return [(row, f"{type(error).__name__}: {error}") for row in rows]
+        for (row, losers), chip in zip(rows.items(), chips, strict=True):
             if isinstance(chip, str):
-                self._record(row, "empty", reason=chip, losers=row_losers)
+                self._record(row, "empty", chip, losers)
             else:
-                self._store(row, chip, row_losers)
+                used = {scene.id for scene in chip.scenes}
+                self._store(row, chip, {s: why for s, why in losers.items() if s not in used})
+        return []
 
     def _store(self, row: PlanRow, chip: Chip, losers: dict[str, str]) -> None:
         product = self.task.product
@@ -230,10 +241,6 @@ class _Work:
         )
 
     def _record(
-        self, row: PlanRow, state: str, *, reason: str | None, losers: dict[str, str]
+        self, row: PlanRow, state: State, reason: str | None, losers: dict[str, str]
     ) -> None:
-        outcome = Outcome(row.slot.id, "empty", row.digest, reason=reason, losers=losers)
-        self.outcomes.append(outcome if state == "empty" else replace(outcome, state="failed"))
-
-    def _fail(self, row: PlanRow, why: str, losers: dict[str, str]) -> None:
-        self._record(row, "failed", reason=why, losers=losers)
+        self.outcomes.append(Outcome(row.slot.id, state, row.digest, reason, losers=losers))

@@ -29,7 +29,8 @@ def test_mid_latitude_has_four_seasons() -> None:
 
 def test_polar_night_is_replaced_by_a_year() -> None:
     assert names(Cell(123456), "s2") == [
-        ("winter", None), ("autumn", None), ("summer", "polar_night"), ("y2021", None), ("spring", None),
+        ("winter", None), ("autumn", None),
+        ("summer", "polar_night"), ("y2021", None), ("spring", None),
     ]  # fmt: skip
     assert names(Cell(123456), "s1") == [
         ("winter", None), ("autumn", None), ("y2021", None), ("spring", None),
@@ -43,8 +44,8 @@ def test_gases_have_no_month_without_sun() -> None:
 @pytest.mark.parametrize(
     ("day", "declination"),
     [
-        # The sun crosses the equator at 09:37 UTC on 20 March and 19:21 UTC on 22 September 2021, at
-        # 0.0165° an hour, and stands at ±23.44° at the solstices.
+        # The sun crosses the equator at 09:37 UTC on 20 March and 19:21 UTC on 22 September 2021,
+        # at 0.0165° an hour, and stands at ±23.44° at the solstices.
         (date(2021, 3, 20), 0.039), (date(2021, 6, 21), 23.44),
         (date(2021, 9, 22), 0.119), (date(2021, 12, 21), -23.44),
     ],

@@ -1,0 +1,90 @@
+"""Which place of a training sample an item fills, and how large the sample is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stac_lake.recipe import Recipe, product
+
+
+@dataclass(frozen=True)
+class SeriesShape:
+    """The fixed shape of one modality in a sample.
+
+    Attributes:
+        product: Whose items fill it.
+        positions: Slot name → index on the time axis; an annual slot takes the place of the season
+            that it stands in for.
+        bands: How many, without `qa` (and n_orbits, std).
+        pixels: Rows and columns.
+        per_patch: Whether it has one series per patch.
+    """
+
+    product: str
+    positions: Mapping[str, int]
+    bands: int
+    pixels: int
+    per_patch: bool
+
+    @property
+    def times(self) -> int:
+        return max(self.positions.values()) + 1
+
+
+def series_shapes(recipe: Recipe, chosen: Mapping[str, str]) -> dict[str, SeriesShape]:
+    """Shapes by modality, in the recipe's order.
+
+    Args:
+        recipe: Says which slots a series has.
+        chosen: Modality → product.
+    """
+    shapes = {}
+    for series in recipe.series:
+        if series.modality not in chosen:
+            continue
+        leader = series
+        if series.pairs_with:
+            leader = next(s for s in recipe.series if s.modality == series.pairs_with)
+        names = list(leader.windows)
+        if leader.daylight_bins:
+            names = [f"b{index + 1}" for index in range(leader.daylight_bins.count)]
+        positions = {name: index for index, name in enumerate(names)}
+        for season, annual in leader.polar_night.items():
+            positions[annual] = positions[season]
+        item = product(chosen[series.modality])
+        extra = 1 if item.has_qa else 2
+        shapes[series.modality] = SeriesShape(
+            item.id, positions, len(item.bands) - extra, item.pixels, item.unit_of == "patch"
+        )
+    return shapes
+
+
+def band_facts(name: str) -> dict[str, list[float]]:
+    """Centre wavelengths and widths of a product's bands in nanometres, NaN where it has none."""
+    item = product(name)
+    data_bands = item.bands[: len(item.bands) - (1 if item.has_qa else 2)]
+    nan = float("nan")
+    return {
+        "wavelength_nm": [nan if b.wavelength_nm is None else b.wavelength_nm for b in data_bands],
+        "width_nm": [nan if b.width_nm is None else b.width_nm for b in data_bands],
+    }
+
+
+def choose_products(
+    recipe: Recipe, items: Mapping[str, Any], wanted: tuple[str, ...]
+) -> dict[str, str]:
+    """Modality → product: the wanted one, else the recipe's first that the items have.
+
+    Args:
+        recipe: Gives the order of preference.
+        items: By product.
+        wanted: Products named by the caller.
+    """
+    chosen: dict[str, str] = {product(name).modality: name for name in wanted}
+    for series in recipe.series:
+        present = [name for name in series.products if name in items]
+        if series.modality not in chosen and present:
+            chosen[series.modality] = present[0]
+    return chosen
