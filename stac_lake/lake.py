@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from urllib.parse import urlsplit
 
-from stac_lake.catalog.collection import cell_collections
+from stac_lake.catalog.cells import cell_collections
 from stac_lake.catalog.index import Index
 from stac_lake.catalog.search import Page, Search, count, search
 from stac_lake.errors import CatalogError, QueryError
@@ -132,20 +133,17 @@ class Lake:
             QueryError: when the answer is read, if a condition is not valid.
         """
         codes = None if cells is None else [_cell(cell).collection_id for cell in cells]
-        lists = {
-            name: [value] if isinstance(value, str) else value
-            for name in ("products", "ids", "sortby")
-            if (value := conditions.get(name)) is not None
-        }
         wanted = Search(
             collections=codes,
+            products=_list(conditions.get("products")),
+            ids=_list(conditions.get("ids")),
+            sortby=_list(conditions.get("sortby")) or (),
             bbox=conditions.get("bbox"),
             intersects=conditions.get("intersects"),
             datetime=conditions.get("datetime"),
             filter=filter,
             limit=min(max_items or _PAGE, _PAGE),
             version=self.version,
-            **lists,
         )
         return ItemSearch(self.index, wanted, max_items)
 
@@ -157,7 +155,7 @@ class Lake:
             GridError: there is no such cell.
         """
         wanted = _cell(cell)
-        found = cell_collections(self.index, after=wanted.id - 1, limit=1)
+        found = cell_collections(self.index, after=wanted.id - 1, limit=1, version=self.version)
         if not found or found[0]["id"] != wanted.collection_id:
             raise CatalogError("the lake has no items in this cell", cell=wanted.id)
         return found[0]
@@ -194,7 +192,7 @@ class Lake:
         import odc.stac
         import pystac
 
-        self._configure_gdal()
+        odc.stac.configure_rio(cloud_defaults=True, **_gdal_options(self.index.objects))
         parsed = [pystac.Item.from_dict(dict(item)) for item in items]
         wanted = None if bands is None else list(bands)
         return odc.stac.load(parsed, bands=wanted, **{"chunks": {}, **options})
@@ -207,7 +205,7 @@ class Lake:
         Args:
             items: Documents, as from `search`, all in one CRS unless ``epsg`` is given.
             bands: Names of the bands.
-            **options: Of `stackstac.stack`: ``epsg``, ``bounds``, ``resolution`` …
+            **options: Of `stackstac.stack`: ``epsg``, ``bounds``, ``rescale`` …
 
         Returns:
             Dimensions (time, band, y, x); all numbers are float64, nodata is NaN.
@@ -217,12 +215,17 @@ class Lake:
         """
         import stackstac
 
-        self._configure_gdal()
         views = [band_views(item, bands) for item in items]
         if not views:
             raise QueryError("nothing to stack: no items")
-        epsg = views[0]["properties"]["proj:epsg"]
-        return stackstac.stack(views, assets=list(bands), **{"epsg": epsg, **options})
+        defaults = {
+            "epsg": views[0]["properties"]["proj:epsg"],
+            # Stored numbers, as `open` gives them: scale and offset are in the items.
+            "rescale": False,
+            "gdal_env": stackstac.DEFAULT_GDAL_ENV.updated(_gdal_options(self.index.objects)),
+        }
+        array: xarray.DataArray = stackstac.stack(views, assets=list(bands), **(defaults | options))
+        return array
 
 
 def band_views(item: Mapping[str, Any], bands: Sequence[str]) -> dict[str, Any]:
@@ -252,6 +255,23 @@ def band_views(item: Mapping[str, Any], bands: Sequence[str]) -> dict[str, Any]:
             },
         }
     return {**item, "assets": assets}
+
+
+def _gdal_options(objects: Objects) -> dict[str, Any]:
+    """What GDAL has to be told about an S3 endpoint that boto3 finds by itself."""
+    endpoint = objects.storage_options().get("AWS_ENDPOINT")
+    if not endpoint:
+        return {}
+    parts = urlsplit(endpoint)
+    return {
+        "AWS_S3_ENDPOINT": parts.netloc,
+        "AWS_HTTPS": "YES" if parts.scheme == "https" else "NO",
+        "AWS_VIRTUAL_HOSTING": "FALSE",
+    }
+
+
+def _list(value: Sequence[str] | str | None) -> Sequence[str] | None:
+    return [value] if isinstance(value, str) else value
 
 
 def _cell(cell: Cell | int) -> Cell:

@@ -52,8 +52,6 @@ def _options(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    # Stopping the in-process cluster makes it log about itself; nobody can act on that.
-    logging.getLogger("distributed").setLevel(logging.ERROR)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import Counter
@@ -260,6 +261,8 @@ class Harvest:
         """Something that runs tasks and yields them as they end, on threads or on a cluster."""
         from distributed import Client, as_completed
 
+        # Importing distributed makes it log every connection of the in-process cluster.
+        logging.getLogger("distributed").setLevel(logging.ERROR)
         if self.scheduler:
             client = Client(self.scheduler)
         else:

@@ -7,6 +7,7 @@ pages are right without DuckDB's spatial extension.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -48,6 +49,14 @@ class Bindings:
         self.values[name] = value
         return f"${name}"
 
+    def used_in(self, sql: str) -> dict[str, Any]:
+        """The parameters that a statement names; DuckDB refuses to be given more.
+
+        An open interval and the like bind values that their relation then does not ask for.
+        """
+        named = set(re.findall(r"\$(p\d+)", sql))
+        return {name: value for name, value in self.values.items() if name in named}
+
     def spatial(self, test: SpatialTest) -> str:
         """A condition on the item's geometry: boxes first, GEOS for what they leave open."""
         # Functions live in the database, not in the cursor: their names must be unique.
@@ -55,7 +64,7 @@ class Bindings:
         self.tests[name] = test
         near = " OR ".join(self._near(box) for box in test.boxes)
         # CASE keeps rows that are far away from being handed to Python.
-        met = f'(({near}) AND CASE WHEN {near} THEN {name}("geometry") ELSE FALSE END)'
+        met = f'(({near}) AND CASE WHEN {near} THEN {name}("geometry"::BLOB) ELSE FALSE END)'
         return f"(NOT {met})" if test.negated else met
 
     def _near(self, box: tuple[float, float, float, float]) -> str:
@@ -142,7 +151,7 @@ def _is_property(node: Node) -> bool:
 
 
 def column(name: str) -> str:
-    """The column of a property; `datetime` of a composite is the start of it."""
+    """The column of a property; `datetime` of a composite counts as the start of it."""
     return TIME_START if name == "datetime" else f'"{name}"'
 
 

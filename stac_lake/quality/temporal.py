@@ -8,11 +8,8 @@ from datetime import UTC, datetime, timedelta
 from stac_lake.errors import QueryError
 from stac_lake.types import MILLISECOND
 
-TIME_START = 'coalesce("datetime", "start_datetime")'
-"""First moment of an item: the acquisition, or the start of its composite."""
-
-TIME_END = 'coalesce("end_datetime", "datetime")'
-"""Last moment of an item, inclusive."""
+TIME_START, TIME_END = '"time"', '"time_end"'
+"""Columns of an item's first and last moment; never null, the same for an instant."""
 
 # CQL2 1.0 table 7, on [a, b] (left) and [c, d] (right).
 RELATIONS = {

@@ -1,0 +1,81 @@
+"""Data files of the index on this machine's disk: where they are, or a bounded copy of them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from stac_lake.errors import StoreUnavailable
+from stac_lake.store.keys import INDEX
+from stac_lake.store.objects import Objects
+
+CACHE_BYTES = 8 * 2**30
+"""Copies of files that the asked version does not need are dropped beyond this size."""
+
+
+def default_cache(url: str) -> Path:
+    """Where copies of a lake's index files go: one folder per lake in the user's cache folder."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return home / "stac-lake" / "index" / hashlib.sha256(url.encode()).hexdigest()[:16]
+
+
+class DataFiles:
+    """Turns names of data files into local paths that DuckDB may read.
+
+    Data files never change, so that a copy by the same name is the file.
+
+    Args:
+        objects: The lake.
+        cache: Folder for copies; None takes `default_cache`. Not used for a lake on disk.
+        limit: Bytes that the folder may hold beyond what the asked version needs.
+    """
+
+    def __init__(self, objects: Objects, cache: Path | None, limit: int = CACHE_BYTES) -> None:
+        self._objects = objects
+        self._limit = limit
+        local = objects.local_path(INDEX.rstrip("/"))
+        self.folder = local or cache or default_cache(objects.url)
+
+    def paths(self, names: Sequence[str]) -> list[str]:
+        """Local paths of data files, fetched where they are missing.
+
+        Raises:
+            KeyMissing: a file was vacuumed away.
+            StoreUnavailable: the store does not answer, or the cache folder is not writable.
+        """
+        if not self._objects.is_local:
+            missing = [name for name in names if not (self.folder / name).exists()]
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with ThreadPoolExecutor(8) as pool:
+                    list(pool.map(self._fetch, missing))
+                if missing:
+                    self._trim(set(names))
+            except OSError as error:
+                raise StoreUnavailable(
+                    f"the index cache cannot be written: {error.strerror}", folder=self.folder
+                ) from error
+        return [str(self.folder / name) for name in names]
+
+    def _fetch(self, name: str) -> None:
+        data = self._objects.get(INDEX + name)
+        # Renamed when complete, so that a reader never sees half a file.
+        partial = self.folder / f"{name}.{secrets.token_hex(4)}.part"
+        partial.write_bytes(data)
+        partial.replace(self.folder / name)
+
+    def _trim(self, needed: set[str]) -> None:
+        copies = sorted(
+            (path for path in self.folder.glob("*.parquet") if path.name not in needed),
+            key=lambda path: path.stat().st_mtime,
+        )
+        total = sum(path.stat().st_size for path in self.folder.glob("*.parquet"))
+        for path in copies:
+            if total <= self._limit:
+                return
+            total -= path.stat().st_size
+            path.unlink(missing_ok=True)

@@ -1,0 +1,318 @@
+"""The index: one GeoParquet table, its versions by a Delta log over files that we write.
+
+It is a projection of the items in the bucket: `Index.reconcile` adds what it lacks, and
+`Index.rebuild` makes it anew. DuckDB answers queries; the view `items` holds the current version
+of every item.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from deltalake import DeltaTable, Schema
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, create_table_with_add_actions
+
+from stac_lake.catalog.commit import read_item
+from stac_lake.catalog.datafiles import DataFiles
+from stac_lake.catalog.rows import SCHEMA, IndexRow, geoparquet, newest, table_of
+from stac_lake.errors import CatalogError, CommitConflict, StoreUnavailable
+from stac_lake.grid import Cell
+from stac_lake.store import keys
+from stac_lake.store.objects import Objects
+from stac_lake.types import Slot
+
+__all__ = ["Index", "IndexRow"]
+
+ATTEMPTS = 40
+"""Commits that are tried before a writer gives up; each one means that another writer succeeded."""
+
+MAX_ROWS = 250_000
+"""Rows per data file of a rebuilt index."""
+
+LOG_RETENTION = "interval 3650 days"
+"""Versions stay readable for ten years: a training run may have pinned one."""
+
+OPEN_VERSIONS = 4
+"""Index versions that one process keeps open at a time."""
+
+
+class Index:
+    """The index of one lake. Thread-safe.
+
+    Args:
+        objects: The lake.
+        cache: Folder for copies of data files, for a lake on S3; None takes the user's cache.
+    """
+
+    def __init__(self, objects: Objects, cache: Path | None = None) -> None:
+        self.objects = objects
+        self._data = DataFiles(objects, cache)
+        self._lock = threading.RLock()
+        self._open: dict[int | None, duckdb.DuckDBPyConnection] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Index, (self.objects, None if self.objects.is_local else self._data.folder))
+
+    @property
+    def version(self) -> int | None:
+        """The newest version; None before the first item."""
+        table = self._table()
+        return None if table is None else int(table.version())
+
+    def files(self, version: int | None = None) -> list[str]:
+        """Names of the data files of a version (None: the newest), relative to ``index/``.
+
+        Raises:
+            CatalogError: there is no such version.
+        """
+        table = self._table(version)
+        if table is None:
+            return []
+        return sorted(pa.table(table.get_add_actions())["path"].to_pylist())
+
+    def append(self, rows: Sequence[IndexRow]) -> int | None:
+        """Add versions of items; returns an index version that holds them.
+
+        Rows that the index has already do no harm. No rows: nothing is written.
+
+        Raises:
+            InvalidItem: a document is not an item of a lake; nothing was added.
+            CommitConflict: other writers were faster forty times.
+            StoreUnavailable.
+        """
+        if not rows:
+            return self.version
+        return self._commit([self._write(table_of(rows))], "append")
+
+    def connection(self, version: int | None = None) -> duckdb.DuckDBPyConnection:
+        """A DuckDB connection onto a version of the index (None: the newest).
+
+        Its view `items` holds the current version of every item that is not retired, with the
+        columns of `rows.SCHEMA`, and `filename` and `file_row_number`, which name a row for good.
+        Its view `versions` holds superseded and retired ones, too. It reads the data files and
+        nothing else. Times are TIMESTAMPTZ; fetch `epoch_us(…)` of them, as fetching them whole
+        needs pytz.
+
+        Raises:
+            CatalogError: there is no such version.
+            StoreUnavailable.
+        """
+        table = self._table(version)
+        number = None if table is None else int(table.version())
+        with self._lock:
+            if number not in self._open:
+                self._open[number] = self._database(self.files(number) if table else [])
+                while len(self._open) > OPEN_VERSIONS:
+                    del self._open[next(iter(self._open))]
+            return self._open[number].cursor()
+
+    def reconcile(self, cells: Iterable[Cell]) -> int:
+        """Add items of some cells that are in the bucket, but not yet here; returns how many.
+
+        A writer that died between an item and its index row leaves such items.
+
+        Raises:
+            InvalidItem, StoreError, CommitConflict.
+        """
+        wanted = sorted(set(cells))
+        with ThreadPoolExecutor(16) as pool:
+            listed = pool.map(lambda cell: self._listed(keys.items_prefix(cell)), wanted)
+            stored = {item: version for found in listed for item, version in found.items()}
+        if not stored:
+            return 0
+        known = dict(
+            self.connection()
+            .execute(
+                "SELECT id, max(version) FROM versions "
+                "WHERE cell IN (SELECT unnest(?)) GROUP BY id",
+                [[cell.id for cell in wanted]],
+            )
+            .fetchall()
+        )
+        lacking = {item: n for item, n in stored.items() if n > known.get(item, 0)}
+        self.append(self._read(lacking))
+        return len(lacking)
+
+    def rebuild(self) -> int:
+        """Make the index anew from the items in the bucket; returns how many there are.
+
+        It restores the present, not the history: superseded versions of items are left out, and
+        older versions of the index stay what they were.
+
+        Raises:
+            InvalidItem, StoreError, CommitConflict.
+        """
+        current = iter(sorted(self._listed(keys.CELLS).items()))
+        files = []
+        count = 0
+        while batch := dict(islice(current, MAX_ROWS)):
+            files.append(self._write(table_of(self._read(batch))))
+            count += len(batch)
+        if files or self.version is not None:
+            self._commit(files, "overwrite")
+        return count
+
+    def _listed(self, prefix: str) -> dict[str, int]:
+        """Highest version of every item below a prefix."""
+        found = (keys.parse_item_key(info.key) for info in self.objects.list(prefix))
+        return newest([pair for pair in found if pair])
+
+    def _read(self, versions: dict[str, int]) -> list[IndexRow]:
+        def one(pair: tuple[str, int]) -> IndexRow:
+            return IndexRow(read_item(self.objects, Slot.from_id(pair[0]), pair[1]), pair[1])
+
+        with ThreadPoolExecutor(16) as pool:
+            return list(pool.map(one, versions.items()))
+
+    def _write(self, table: pa.Table) -> AddAction:
+        """Put a data file under a name of its own; it counts only once a commit names it."""
+        data = geoparquet(table)
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(8)}.parquet"
+        self.objects.put_new(keys.INDEX + name, data)
+        stats = {
+            "numRecords": len(table),
+            "minValues": {"cell": min(table["cell"].to_pylist())},
+            "maxValues": {"cell": max(table["cell"].to_pylist())},
+        }
+        return AddAction(name, len(data), {}, int(time.time() * 1000), True, json.dumps(stats))
+
+    def _commit(self, files: list[AddAction], mode: str) -> int:
+        """One commit to the Delta log, tried again when another writer was faster."""
+        schema = Schema.from_arrow(SCHEMA)
+        for attempt in range(ATTEMPTS):
+            table = self._table()
+            try:
+                if table is None:
+                    create_table_with_add_actions(
+                        self._uri,
+                        schema,
+                        files,
+                        mode="error",
+                        configuration={"delta.logRetentionDuration": LOG_RETENTION},
+                        storage_options=self.objects.storage_options(),
+                    )
+                    return 0
+                table.create_write_transaction([*files], mode, schema, partition_by=[])
+                return int(self._required().version())
+            except (CommitFailedError, DeltaError) as error:
+                if table is not None and not isinstance(error, CommitFailedError):
+                    raise self._unavailable(error) from error
+            except OSError as error:
+                raise self._unavailable(error) from error
+            time.sleep(random.uniform(0, min(2.0, 0.02 * 2**attempt)))
+        raise CommitConflict(
+            f"the index could not be committed in {ATTEMPTS} attempts: too many writers at once; "
+            "the items are stored, and the next harvest adds them to the index",
+            lake=self.objects.url,
+        )
+
+    @property
+    def _uri(self) -> str:
+        return self.objects.href(keys.INDEX.rstrip("/"))
+
+    def _table(self, version: int | None = None) -> DeltaTable | None:
+        try:
+            return DeltaTable(
+                self._uri, version=version, storage_options=self.objects.storage_options()
+            )
+        except TableNotFoundError:
+            return None
+        except DeltaError as error:
+            if version is None:
+                raise self._unavailable(error) from error
+            raise CatalogError(
+                f"the index has no version {version}", newest=self.version, lake=self.objects.url
+            ) from error
+        except OSError as error:
+            raise self._unavailable(error) from error
+
+    def _required(self) -> DeltaTable:
+        table = self._table()
+        if table is None:
+            raise CatalogError("the index vanished while it was written", lake=self.objects.url)
+        return table
+
+    def _unavailable(self, error: Exception) -> StoreUnavailable:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return StoreUnavailable(f"the index cannot be reached: {first}", lake=self.objects.url)
+
+    def _database(self, names: list[str]) -> duckdb.DuckDBPyConnection:
+        """An in-memory database with the two views, that can read the data files only."""
+        paths = self._data.paths(names)
+        database = duckdb.connect(":memory:")
+        run: Callable[..., Any] = database.execute
+        run("SET enable_geoparquet_conversion = false")
+        run("SET autoinstall_known_extensions = false")
+        run("SET autoload_known_extensions = false")
+        run("SET TimeZone = 'UTC'")
+        run(f"SET allowed_directories = [{_literal(str(self._data.folder))}]")
+        run("SET enable_external_access = false")
+        if paths:
+            source = (
+                f"read_parquet([{', '.join(map(_literal, paths))}], union_by_name = true, "
+                "filename = true, file_row_number = true)"
+            )
+            have = {row[0] for row in run(f"DESCRIBE SELECT * FROM {source}").fetchall()}
+        else:
+            source, have = "(SELECT NULL::VARCHAR AS filename, 0::BIGINT AS file_row_number)", set()
+        # Files of an older release lack the columns that were added since.
+        added = "".join(
+            f", NULL::{_sql_type(field.type)} AS {quoted(field.name)}"
+            for field in SCHEMA
+            if field.name not in have
+        )
+        empty = "" if paths else " WHERE false"
+        run(f"CREATE VIEW versions AS SELECT *{added} FROM {source}{empty}")
+        # Superseded versions, tombstones, and rows that two writers have both added.
+        run(
+            "CREATE TABLE _excluded AS SELECT filename, file_row_number FROM ("
+            "SELECT filename, file_row_number, retired, row_number() OVER (PARTITION BY id "
+            "ORDER BY version DESC, filename, file_row_number) AS place FROM versions) "
+            "WHERE place > 1 OR retired"
+        )
+        run(
+            "CREATE VIEW items AS SELECT * FROM versions AS v WHERE NOT EXISTS ("
+            "SELECT 1 FROM _excluded AS e "
+            "WHERE e.filename = v.filename AND e.file_row_number = v.file_row_number)"
+        )
+        run("SET lock_configuration = true")
+        return database
+
+
+def quoted(name: str) -> str:
+    """A column name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _sql_type(kind: pa.DataType) -> str:
+    """DuckDB's name of a column type of the index."""
+    if pa.types.is_struct(kind):
+        return f"STRUCT({', '.join(f'{quoted(f.name)} {_sql_type(f.type)}' for f in kind)})"
+    if pa.types.is_list(kind):
+        return f"{_sql_type(kind.value_type)}[]"
+    return {
+        pa.string(): "VARCHAR",
+        pa.binary(): "BLOB",
+        pa.bool_(): "BOOLEAN",
+        pa.int32(): "INTEGER",
+        pa.int64(): "BIGINT",
+        pa.float64(): "DOUBLE",
+        pa.timestamp("us", "UTC"): "TIMESTAMPTZ",
+    }[kind]
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

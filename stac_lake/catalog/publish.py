@@ -1,0 +1,93 @@
+"""Writing the projections of the index: Collections, the static catalogue, the lake's schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from stac_lake.catalog.collection import ItemLine, build_catalogs, build_collection
+from stac_lake.catalog.index import Index
+from stac_lake.catalog.schema import lake_schema
+from stac_lake.errors import KeyMissing
+from stac_lake.grid import Cell
+from stac_lake.recipe import products
+from stac_lake.store import keys
+from stac_lake.store.objects import Objects
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def publish(objects: Objects, index: Index, cells: Iterable[Cell] | None = None) -> int:
+    """Write what changed; returns how many objects were written or deleted.
+
+    Args:
+        objects: The lake.
+        index: Its index.
+        cells: Whose Collections may have changed; None looks at all.
+
+    Raises:
+        StoreUnavailable.
+    """
+    rows = index.connection().execute("SELECT DISTINCT cell FROM items").fetchall()
+    present = {Cell(row[0]) for row in rows}
+    wanted = present if cells is None else set(cells)
+    if not present and not wanted:
+        return 0
+    documents: dict[str, dict[str, Any]] = {
+        keys.collection_key(cell): build_collection(cell, items, products())
+        for cell, items in _lines(index, wanted & present).items()
+    }
+    blocks = {keys.small_block(cell) for cell in wanted}
+    above = build_catalogs(present)
+    for cell in present if cells is None else {c for c in present if keys.small_block(c) in blocks}:
+        for key in (keys.small_catalog_key(cell), keys.large_catalog_key(cell)):
+            documents[key] = above[key]
+    documents |= {keys.ROOT_CATALOG: above[keys.ROOT_CATALOG], keys.SCHEMA: lake_schema()}
+    gone = [keys.collection_key(cell) for cell in wanted - present]
+    with ThreadPoolExecutor(16) as pool:
+        written = pool.map(lambda pair: _write(objects, *pair), sorted(documents.items()))
+        deleted = pool.map(lambda key: _delete(objects, key), gone)
+        return sum(written) + sum(deleted)
+
+
+def _write(objects: Objects, key: str, document: dict[str, Any]) -> bool:
+    data = json.dumps(document, ensure_ascii=False, indent=1).encode()
+    try:
+        if objects.get(key) == data:
+            return False
+    except KeyMissing:
+        pass
+    objects.put(key, data)
+    return True
+
+
+def _delete(objects: Objects, key: str) -> bool:
+    if objects.size(key) is None:
+        return False
+    objects.delete(key)
+    return True
+
+
+def _lines(index: Index, cells: Iterable[Cell]) -> dict[Cell, list[ItemLine]]:
+    rows = (
+        index.connection()
+        .execute(
+            'SELECT cell, id, version, epoch_us("time"), epoch_us(time_end), "proj:epsg", '
+            'platform, "eo:cloud_cover", "lake:valid_pct" FROM items '
+            "WHERE cell IN (SELECT unnest(?))",
+            [[cell.id for cell in cells]],
+        )
+        .fetchall()
+    )
+    found: dict[Cell, list[ItemLine]] = {}
+    for cell, item, version, time, time_end, *rest in rows:
+        line = ItemLine(item, version, _moment(time), _moment(time_end), *rest)
+        found.setdefault(Cell(cell), []).append(line)
+    return found
+
+
+def _moment(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)

@@ -1,0 +1,236 @@
+"""The STAC API over real HTTP, asked by pystac-client and by hand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pystac
+import pytest
+import requests
+import uvicorn
+from lake_items import BY_ID, DATELINE_BOX, SPECS, fill
+from pystac_client import Client
+from pystac_client.exceptions import APIError
+
+from stac_lake.catalog.index import Index
+from stac_lake.catalog.search import Search, search
+from stac_lake.lake import Lake
+from stac_lake.serve.app import make_app
+
+CLEAR = "eo:cloud_cover < 10 AND lake:valid_pct >= 95"
+CLEAR_IDS = {
+    s.id
+    for s in SPECS
+    if s.properties.get("eo:cloud_cover", 99) < 10 and s.properties["lake:valid_pct"] >= 95
+}
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
+    return fill(str(tmp_path_factory.mktemp("lake")))
+
+
+@pytest.fixture(scope="module")
+def url(index: Index) -> Iterator[str]:
+    config = uvicorn.Config(make_app(index), host="127.0.0.1", port=0, log_level="warning")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        thread.join(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module", params=["http", "in-process"])
+def client(request: pytest.FixtureRequest, url: str, index: Index) -> Client:
+    return Client.open(url) if request.param == "http" else Lake(index).client()
+
+
+def get(url: str, path: str, **parameters: Any) -> Any:
+    answer = requests.get(f"{url}{path}", params=parameters, timeout=30)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("limit", [2, 100])
+def test_all_doors_give_the_same(client: Client, index: Index, method: str, limit: int) -> None:
+    inside = list(Lake(index).search(CLEAR))
+    assert {item["id"] for item in inside} == CLEAR_IDS
+    asked = client.search(filter=CLEAR, method=method, limit=limit)
+    assert asked.matched() == len(CLEAR_IDS)
+    assert list(asked.items_as_dicts()) == inside
+    tree = {"op": "<", "args": [{"property": "eo:cloud_cover"}, 10]}
+    by_tree = client.search(filter=tree, method=method, limit=limit)
+    assert list(by_tree.items_as_dicts()) == list(Lake(index).search(tree))
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"ids": [SPECS[0].id, SPECS[-1].id]},
+        {"collections": ["era5-0123456"]},
+        {"bbox": [-96.1, 43.9, -95.9, 44.1]},
+        {"intersects": {"type": "Point", "coordinates": [-95.95, 44.02]}},
+        {"datetime": "2021-04-06T00:00:00Z/2021-05-01T00:00:00Z"},
+        {"sortby": ["-eo:cloud_cover", "+datetime"]},
+        {"filter": "S_INTERSECTS(geometry, POINT(-95.95 44.02)) AND lake:slot = 'summer'"},
+    ],
+    ids=lambda wanted: next(iter(wanted)),
+)
+def test_parameters(client: Client, index: Index, method: str, wanted: dict[str, Any]) -> None:
+    found = [
+        item["id"] for item in client.search(method=method, limit=3, **wanted).items_as_dicts()
+    ]
+    same = [item["id"] for item in search(index, Search(limit=1000, **wanted)).items]
+    assert found == same
+    assert found
+
+
+def test_items_are_valid_stac(client: Client) -> None:
+    for item in client.search(max_items=5).items():
+        assert isinstance(item, pystac.Item)
+        assert item.to_dict()["id"] in BY_ID
+
+
+def test_query_and_fields_extensions(client: Client) -> None:
+    wanted = {s.id for s in SPECS if 0 < s.properties.get("eo:cloud_cover", 0) <= 10}
+    query = {
+        "eo:cloud_cover": {"gt": 0, "lte": 10},
+        "lake:slot": {"in": ["spring", "autumn", "summer"]},
+    }
+    fields = {"include": ["properties.eo:cloud_cover"], "exclude": ["geometry"]}
+    items = list(client.search(query=query, fields=fields).items_as_dicts())
+    assert {item["id"] for item in items} == wanted
+    assert all(set(item["properties"]) == {"eo:cloud_cover"} for item in items)
+    assert not any("geometry" in item or "assets" in item for item in items)
+    (only,) = client.search(
+        ids=[SPECS[0].id], fields=["-assets", "-properties.renders"]
+    ).items_as_dicts()
+    assert "assets" not in only
+    assert "renders" not in only["properties"]
+    assert "geometry" in only
+    starts = client.search(query={"lake:slot": {"startsWith": "2021-1"}})
+    assert starts.matched() == 3
+
+
+def test_collections_are_paged_and_complete(client: Client, url: str) -> None:
+    cells = sorted({spec.cell.collection_id for spec in SPECS})
+    assert [c.id for c in client.get_collections()] == cells
+    first = get(url, "/collections", limit=2)
+    assert [c["id"] for c in first["collections"]] == cells[:2]
+    (following,) = (link["href"] for link in first["links"] if link["rel"] == "next")
+    second = requests.get(following, timeout=30).json()
+    assert [c["id"] for c in second["collections"]] == cells[2:]
+    assert not [link for link in second["links"] if link["rel"] == "next"]
+
+
+def test_a_collection_leads_to_its_items(client: Client) -> None:
+    collection = client.get_collection("era5-0772176")
+    assert isinstance(collection, pystac.Collection)
+    wanted = {spec.id for spec in SPECS if spec.cell.id == 772176}
+    assert {item.id for item in collection.get_items()} == wanted
+    item = collection.get_item(SPECS[0].id)
+    assert item is not None
+    assert item.properties["eo:cloud_cover"] == 80.0
+
+
+def test_items_page_with_their_own_parameters(url: str) -> None:
+    path = "/collections/era5-0772176/items"
+    page = get(url, path, limit=5, filter="lake:product = 's5p-no2'", sortby="-datetime")
+    assert page["numberMatched"] == 12
+    seen = [item["id"] for item in page["features"]]
+    while following := [link for link in page["links"] if link["rel"] == "next"]:
+        page = requests.get(following[0]["href"], timeout=30).json()
+        seen += [item["id"] for item in page["features"]]
+    months = [f"s5p-no2_0772176_2021-{month:02d}" for month in range(12, 0, -1)]
+    assert seen == months
+
+
+def test_text_in_a_post_body_and_one_filter_per_product(url: str) -> None:
+    answer = requests.post(
+        f"{url}/search", json={"filter": CLEAR, "filter-lang": "cql2-text"}, timeout=30
+    )
+    assert {item["id"] for item in answer.json()["features"]} == CLEAR_IDS
+    assert answer.json()["lake:not_applied"] == ["dem-glo30", "s1-rtc", "s5p-no2"]
+    each = {"filter": {"s2-l2a": "eo:cloud_cover < 10"}, "limit": 1}
+    answer = requests.post(f"{url}/search", json=each, timeout=30)
+    assert "lake:not_applied" not in answer.json()
+    clouded = [s for s in SPECS if s.properties.get("eo:cloud_cover", 0) >= 10]
+    assert answer.json()["numberMatched"] == len(SPECS) - len(clouded)
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "status"),
+    [
+        ("/search", {"filter": "eo:cloud_cver < 10"}, 400),
+        ("/search", {"filter": "eo:cloud_cover <"}, 400),
+        ("/search", {"filter": "{", "filter-lang": "cql2-json"}, 400),
+        ("/search", {"filter": "TRUE", "filter-crs": "EPSG:3857"}, 400),
+        ("/search", {"bbox": "0,0,1"}, 400),
+        ("/search", {"bbox": "0,0,1,1", "intersects": '{"type":"Point","coordinates":[0,0]}'}, 400),
+        ("/search", {"intersects": "{"}, 400),
+        ("/search", {"datetime": "yesterday"}, 400),
+        ("/search", {"sortby": "-cloud"}, 400),
+        ("/search", {"token": "abc"}, 400),
+        ("/search", {"limit": 0}, 400),
+        ("/search", {"query": '{"eo:cloud_cover": {"near": 3}}'}, 400),
+        ("/search", {"query": "["}, 400),
+        ("/collections/era5-0000001", {}, 404),
+        ("/collections/nonsense", {}, 404),
+        ("/collections/era5-0000001/items", {}, 404),
+        ("/collections/era5-0772176/items/nothing", {}, 404),
+        ("/collections", {"token": "nonsense"}, 404),
+    ],
+)
+def test_errors_are_the_callers(
+    url: str, path: str, parameters: dict[str, Any], status: int
+) -> None:
+    answer = requests.get(f"{url}{path}", params=parameters, timeout=30)
+    assert answer.status_code == status
+    assert "Traceback" not in answer.text
+    assert answer.json()
+
+
+def test_an_error_names_the_nearest_property(client: Client) -> None:
+    with pytest.raises(APIError, match="did you mean 'eo:cloud_cover'"):
+        client.search(filter="eo:cloud_cver < 10").matched()
+
+
+def test_landing_page_queryables_and_headers(url: str) -> None:
+    landing = get(url, "/")
+    assert landing["id"] == "stac-lake"
+    kinds = {link["rel"] for link in landing["links"]}
+    assert {"self", "root", "data", "conformance", "search", "service-desc"} <= kinds
+    assert landing["conformsTo"] == get(url, "/conformance")["conformsTo"]
+    schema = get(url, "/queryables")
+    assert schema["properties"]["eo:cloud_cover"]["type"] == "number"
+    assert "lake:valid_pct" in get(url, "/collections/era5-0772176/queryables")["properties"]
+    assert requests.get(f"{url}/api", timeout=30).json()["openapi"]
+    answer = requests.get(f"{url}/search", headers={"Origin": "https://example.org"}, timeout=30)
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.headers["content-type"] == "application/geo+json"
+    for method in ("put", "post", "delete", "patch"):
+        assert requests.request(method, f"{url}/collections", timeout=30).status_code == 405
+
+
+def test_antimeridian_bbox_by_get_and_post(url: str) -> None:
+    text = ",".join(map(str, DATELINE_BOX))
+    assert get(url, "/search", bbox=text)["numberMatched"] == 4
+    answer = requests.post(f"{url}/search", json={"bbox": DATELINE_BOX}, timeout=30)
+    assert answer.json()["numberMatched"] == 4
+
+
+@pytest.mark.parametrize("body", ["[]", "{", "3", '{"bbox": 3}', '{"filter": 3}', '{"ids": {}}'])
+def test_a_malformed_body_is_the_callers_error(url: str, body: str) -> None:
+    for kind in ("application/json", "text/plain"):
+        headers = {"Content-Type": kind}
+        answer = requests.post(f"{url}/search", data=body, headers=headers, timeout=30)
+        assert answer.status_code == 400
