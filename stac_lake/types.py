@@ -196,6 +196,7 @@ class PlanRow:
         digest: Hash of all that determines the pixels (`recipe.digest`).
         candidates: Best first; at most eight, but every granule of a composite.
         reason: Why there is nothing to try, else None.
+        superseded: Reprocessings that a newer one of the same acquisition replaces: id → which.
         providers_failed: Providers that were asked in vain, with the cause: ``{"cdse": "503"}``.
     """
 
@@ -204,6 +205,7 @@ class PlanRow:
     digest: str
     candidates: tuple[Scene, ...] = ()
     reason: Reason | None = None
+    superseded: dict[str, str] = field(default_factory=dict, hash=False)
     providers_failed: dict[str, str] = field(default_factory=dict, hash=False)
 
 

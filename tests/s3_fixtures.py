@@ -1,4 +1,4 @@
-"""Fixtures: an S3 server in this process that counts requests and can lose replies, and lakes on it.
+"""An S3 server in this process that counts requests and can lose replies, and lakes on it.
 
 Test modules take them by ``pytest_plugins = ("s3_fixtures",)``.
 """
@@ -18,7 +18,6 @@ import boto3
 import pytest
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
-
 
 _BUCKETS = itertools.count()
 

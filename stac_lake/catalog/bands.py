@@ -14,9 +14,20 @@ _OPTICAL = {"s2", "s3"}
 
 _QA_BITS: dict[str, Qa] = {
     "s1": Qa.OBSERVED | Qa.FLOORED,
-    "s2": Qa.OBSERVED | Qa.CLOUD | Qa.CIRRUS | Qa.SHADOW | Qa.SNOW | Qa.WATER
-    | Qa.SATURATED | Qa.FLOORED,
-    "s3": Qa.OBSERVED | Qa.WATER | Qa.SATURATED | Qa.BRIGHT | Qa.SUN_GLINT | Qa.INVALID
+    "s2": Qa.OBSERVED
+    | Qa.CLOUD
+    | Qa.CIRRUS
+    | Qa.SHADOW
+    | Qa.SNOW
+    | Qa.WATER
+    | Qa.SATURATED
+    | Qa.FLOORED,
+    "s3": Qa.OBSERVED
+    | Qa.WATER
+    | Qa.SATURATED
+    | Qa.BRIGHT
+    | Qa.SUN_GLINT
+    | Qa.INVALID
     | Qa.DUPLICATED,
     "dem": Qa.OBSERVED | Qa.SEA_FILLED,
 }

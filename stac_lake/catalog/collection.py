@@ -155,9 +155,7 @@ def _catalog(key: str, children: Mapping[str, str]) -> dict[str, Any]:
     links = [_link("root", keys.ROOT_CATALOG, here)]
     if key == keys.ROOT_CATALOG:
         name, what = "stac-lake", "Sentinel crops on the ERA5 grid, one Collection per cell."
-        links.append(
-            {**_link("describedby", keys.SCHEMA, here), "type": "application/schema+json"}
-        )
+        links.append({**_link("describedby", keys.SCHEMA, here), "type": "application/schema+json"})
     else:
         name = posixpath.basename(here)
         what = "Cells of the ERA5 grid north and east of the corner that the id names."

@@ -49,9 +49,7 @@ class Committed:
     won: bool
 
 
-def commit(
-    objects: Objects, facts: ItemFacts, data: bytes, *, refresh: bool = False
-) -> Committed:
+def commit(objects: Objects, facts: ItemFacts, data: bytes, *, refresh: bool = False) -> Committed:
     """Store an item as its slot's next version.
 
     Where the current version has the same recipe digest, it is kept and nothing is written, so that

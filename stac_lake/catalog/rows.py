@@ -93,9 +93,7 @@ def table_of(rows: Iterable[IndexRow]) -> pa.Table:
         InvalidItem: a document lacks what every item of a lake has.
     """
     records = sorted((_record(row) for row in rows), key=_order)
-    columns = [
-        pa.array([record[field.name] for record in records], field.type) for field in SCHEMA
-    ]
+    columns = [pa.array([record[field.name] for record in records], field.type) for field in SCHEMA]
     return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 

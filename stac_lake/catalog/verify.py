@@ -37,9 +37,7 @@ class Finding:
     detail: str
 
 
-def verify(
-    objects: Objects, index: Index, cells: Iterable[Cell] | None = None
-) -> list[Finding]:
+def verify(objects: Objects, index: Index, cells: Iterable[Cell] | None = None) -> list[Finding]:
     """Check the current version of every item: existence, size, checksum, and its index row.
 
     Every asset is read whole. Assets that no item names are left over from attempts that did not
@@ -117,9 +115,7 @@ def _check_asset(
             yield Finding("asset_checksum", item, key, detail)
 
 
-def _indexed(
-    index: Index, cells: Sequence[Cell] | None
-) -> dict[str, tuple[int, bool, str]]:
+def _indexed(index: Index, cells: Sequence[Cell] | None) -> dict[str, tuple[int, bool, str]]:
     """What the index holds of every item: id → (newest version, retired, document)."""
     where, values = "", []
     if cells is not None:

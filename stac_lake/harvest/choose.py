@@ -9,6 +9,8 @@ from stac_lake.recipe import Product, Radiance
 from stac_lake.types import Measure, PlanRow, Reason, Scene
 
 FULL_PCT = 100.0
+RADAR_PCT = 95.0
+"""Terrain-corrected radar has holes in layover and shadow: requiring all would lose the mountains."""
 OVERCAST_PCT = 99.95
 """From here on, nothing of the ground is seen at the two decimals that shares are given with."""
 
@@ -31,7 +33,7 @@ class Choice:
 def choose(product: Product, row: PlanRow, measures: Mapping[str, Measure]) -> Choice:
     """Order a row's candidates by what their masks say.
 
-    A scene must see the whole chip. Sentinel-2 takes the least cloud of the crop; OLCI the least
+    A scene must see the whole chip (radar: nearly). Sentinel-2 takes the least cloud of the crop; OLCI the least
     bright share among those with enough sun, then non-time-critical products; ties keep the plan's
     order, which is deterministic.
 
@@ -49,7 +51,7 @@ def choose(product: Product, row: PlanRow, measures: Mapping[str, Measure]) -> C
             losers[scene.id] = "not opened"
         elif measure.error:
             losers[scene.id] = measure.error
-        elif measure.observed_pct < FULL_PCT:
+        elif measure.observed_pct < _needed_pct(product):
             losers[scene.id] = f"not_covered: {measure.observed_pct:.2f} % observed"
         elif _too_dark(product, measure):
             losers[scene.id] = f"sun zenith {measure.sun_zenith_deg:.1f}°"
@@ -61,7 +63,7 @@ def choose(product: Product, row: PlanRow, measures: Mapping[str, Measure]) -> C
     usable.sort(key=lambda entry: entry[:2])
     scenes = tuple(scene for _, _, scene in usable)
     for badness, _, scene in usable[1:]:
-        losers[scene.id] = f"{badness:.2f} % cloud or bright, best has {usable[0][0]:.2f} %"
+        losers[scene.id] = f"{badness:.2f} % cloud, bright or unseen; best {usable[0][0]:.2f} %"
     reason = None if scenes else "all_cloud" if clouded else "not_covered"
     return Choice(scenes, losers, reason)
 
@@ -78,8 +80,14 @@ def opened(product: Product, row: PlanRow) -> tuple[Scene, ...]:
     return row.candidates
 
 
+def _needed_pct(product: Product) -> float:
+    return RADAR_PCT if product.values.operator == "backscatter" else FULL_PCT
+
+
 def _badness(measure: Measure) -> float:
-    return measure.cloud_pct or measure.bright_pct or 0.0
+    """What makes a scene worse: cloud, or brightness, or what it has not seen, in percent."""
+    unseen = FULL_PCT - measure.observed_pct
+    return (measure.cloud_pct or measure.bright_pct or 0.0) + unseen
 
 
 def _too_dark(product: Product, measure: Measure) -> bool:

@@ -33,6 +33,7 @@ from stac_lake.recipe import (
     product,
 )
 from stac_lake.types import Outcome, PlanRow, Scene, Window
+from stac_lake.upstream import newest
 
 
 class Finder(Protocol):
@@ -203,13 +204,14 @@ class _BlockSearch:
                 failed[source.provider] = str(error)
                 continue
             for want in todo:
-                candidates = self._candidates(item, want, found)
+                candidates, superseded = self._candidates(item, want, found)
                 if candidates or isinstance(item.values, Elevation):
                     served[want] = PlanRow(
                         want.slot(item.id),
                         want.windows,
                         digest(item, want.windows),
                         tuple(candidates),
+                        superseded=superseded,
                         providers_failed=dict(failed),
                     )
                 else:
@@ -238,22 +240,25 @@ class _BlockSearch:
             item, source, boxes, spans, max_cloud_pct=self.series.max_scene_cloud_pct
         )
 
-    def _candidates(self, item: Product, want: Want, found: Sequence[Scene]) -> list[Scene]:
+    def _candidates(
+        self, item: Product, want: Want, found: Sequence[Scene]
+    ) -> tuple[list[Scene], dict[str, str]]:
+        """What may serve a want, best first, and the reprocessings that newer ones replace."""
         area = _area(want)
         if isinstance(item.values, Elevation):
-            return [s for s in found if shape(s.footprint).intersects(area)]
-        timely = [s for s in found if any(s.start in window for window in want.windows)]
+            return [s for s in found if shape(s.footprint).intersects(area)], {}
+        timely = [s for s in found if any(s.middle in window for window in want.windows)]
         if isinstance(item.values, Column):
-            return [s for s in timely if shape(s.footprint).intersects(area)]
-        covering = [s for s in timely if shape(s.footprint).covers(area)]
+            return newest(s for s in timely if shape(s.footprint).intersects(area))
+        covering, superseded = newest(s for s in timely if shape(s.footprint).covers(area))
         covering.sort(key=lambda scene: _preference(scene, want))
         native = [s for s in covering if _foreign(s, want) == 0]
-        return (native or covering)[: self.series.max_candidates]
+        return (native or covering)[: self.series.max_candidates], superseded
 
     def _why_none(
         self, item: Product, source: SourceCollection, want: Want, found: Sequence[Scene]
     ) -> str:
-        if any(scene.start in window for scene in found for window in want.windows):
+        if any(scene.middle in window for scene in found for window in want.windows):
             return "not_covered"
         if self.series.max_scene_cloud_pct is not None:
             windows = _span(source, want.windows)

@@ -17,7 +17,7 @@ from stac_lake.harvest.choose import Choice, choose, is_composite, opened
 from stac_lake.pixels.cog import encode_cog
 from stac_lake.pixels.operators import Operator, operator_for
 from stac_lake.quality.measure import measure_chip
-from stac_lake.recipe import Product
+from stac_lake.recipe import Column, Product
 from stac_lake.store.objects import Objects
 from stac_lake.types import (
     Chip,
@@ -142,10 +142,27 @@ class _Work:
         self.rows: list[IndexRow] = []
 
     def composite(self) -> None:
-        """Cut every row from all its scenes at once."""
+        """Cut every row from all its scenes at once.
+
+        A mean over orbits does without a granule that is corrupt or gone, and the ledger names it.
+        A mosaic of heights does not: the hole would be taken for sea.
+        """
         every = {scene.id: scene for row in self.task.rows for scene in row.candidates}
-        for row, why in self._cut(list(every.values()), {row: {} for row in self.task.rows}):
-            self._record(row, "failed", why, {})
+        losers: dict[str, str] = {}
+        while True:
+            rows = {row: losers for row in self.task.rows}
+            try:
+                self._cut_all(list(every.values()), rows)
+            except (UpstreamError, PixelError) as error:
+                broken = error.context.get("item")
+                spare = isinstance(self.task.product.values, Column) and not error.retryable
+                if spare and broken in every and len(every) > 1:
+                    losers[broken] = f"{type(error).__name__}: {error}"
+                    del every[broken]
+                    continue
+                for row in rows:
+                    self._record(row, "failed", f"{type(error).__name__}: {error}", losers)
+            return
 
     def choose_and_cut(self) -> None:
         """Cut each row from its best scene; where that scene is broken, from the next."""
@@ -191,18 +208,21 @@ class _Work:
             scenes: What to cut from.
             rows: Row → the candidates that were not taken, with the reason.
         """
-        grids = [grid_of(row, self.task.product) for row in rows]
         try:
-            chips = self.operator.cut(scenes, grids)
+            self._cut_all(scenes, rows)
         except (UpstreamError, PixelError) as error:
             return [(row, f"{type(error).__name__}: {error}") for row in rows]
+        return []
+
+    def _cut_all(self, scenes: Sequence[Scene], rows: Mapping[PlanRow, dict[str, str]]) -> None:
+        grids = [grid_of(row, self.task.product) for row in rows]
+        chips = self.operator.cut(scenes, grids)
         for (row, losers), chip in zip(rows.items(), chips, strict=True):
             if isinstance(chip, str):
                 self._record(row, "empty", chip, losers)
             else:
                 used = {scene.id for scene in chip.scenes}
                 self._store(row, chip, {s: why for s, why in losers.items() if s not in used})
-        return []
 
     def _store(self, row: PlanRow, chip: Chip, losers: dict[str, str]) -> None:
         product = self.task.product
@@ -235,7 +255,7 @@ class _Work:
                 row.digest,
                 scene=first.id if first else None,
                 provider=first.provider if first else None,
-                losers=losers,
+                losers={**row.superseded, **losers},
                 version=done.version,
             )
         )
@@ -243,4 +263,6 @@ class _Work:
     def _record(
         self, row: PlanRow, state: State, reason: str | None, losers: dict[str, str]
     ) -> None:
-        self.outcomes.append(Outcome(row.slot.id, state, row.digest, reason, losers=losers))
+        self.outcomes.append(
+            Outcome(row.slot.id, state, row.digest, reason, losers={**row.superseded, **losers})
+        )

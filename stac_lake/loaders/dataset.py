@@ -95,7 +95,9 @@ class LakeDataset:
         for item in _search(lake, filter):
             by_product[item["properties"]["lake:product"]].append(item)
         if not by_product:
-            raise ConfigError(f"no item of {lake.index.objects.url} matches: try `stac-lake query --count`")
+            raise ConfigError(
+                f"no item of {lake.index.objects.url} matches: try `stac-lake query --count`"
+            )
         loaded = load_recipe(recipe)
         chosen = choose_products(loaded, by_product, tuple(products))
         if missing != "drop":

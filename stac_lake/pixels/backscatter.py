@@ -33,9 +33,7 @@ class Backscatter:
         self._files = Files(source)
         self._names = [band.name for band in product.bands if band.name != "qa"]
 
-    def measure(
-        self, scenes: Sequence[Scene], grids: Sequence[PixelGrid]
-    ) -> list[list[Measure]]:
+    def measure(self, scenes: Sequence[Scene], grids: Sequence[PixelGrid]) -> list[list[Measure]]:
         """Observed share from an overview of the first polarisation: there is no mask file."""
         return in_parallel(lambda scene: self._measured(scene, grids), scenes)
 
@@ -57,11 +55,12 @@ class Backscatter:
     def _measured(self, scene: Scene, grids: Sequence[PixelGrid]) -> list[Measure]:
         try:
             raster = self._files.raster(scene, self._flown(scene)[0])
-            fine = [n for n, level in enumerate(raster.levels)
-                    if level.transform[0] <= _MEASURED_PIXEL_M]
-            blocks = read_on_grids(
-                raster, grids, "nearest", self._nodata, max(fine, default=0)
-            )
+            fine = [
+                n
+                for n, level in enumerate(raster.levels)
+                if level.transform[0] <= _MEASURED_PIXEL_M
+            ]
+            blocks = read_on_grids(raster, grids, "nearest", self._nodata, max(fine, default=0))
         except (PixelError, UpstreamError) as error:
             why = f"{type(error).__name__}: {error}"
             return [Measure(scene.id, 0.0, error=why) for _ in grids]

@@ -77,9 +77,7 @@ class Elevation:
         self._nearest = product.values.resampling == "nearest"
         self._files = Files(source)
 
-    def measure(
-        self, scenes: Sequence[Scene], grids: Sequence[PixelGrid]
-    ) -> list[list[Measure]]:
+    def measure(self, scenes: Sequence[Scene], grids: Sequence[PixelGrid]) -> list[list[Measure]]:
         """Share of each grid that lies in each tile; only headers are read."""
         return [self._measured(scene, grids) for scene in scenes]
 
@@ -147,7 +145,10 @@ class Elevation:
         return parts
 
     def _chip(
-        self, grid: PixelGrid, places: list[Place], parts: dict[Place, _Part],
+        self,
+        grid: PixelGrid,
+        places: list[Place],
+        parts: dict[Place, _Part],
         tiles: dict[Place, _Tile],
     ) -> Chip:
         used = [tiles[north, int(_wrapped(west))] for north, west in parts]

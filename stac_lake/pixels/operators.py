@@ -16,9 +16,7 @@ from stac_lake.types import Chip, Measure, PixelGrid, Scene, Source
 class Operator(Protocol):
     """Turns scenes of one product into chips. One per task; it keeps what it has opened."""
 
-    def measure(
-        self, scenes: Sequence[Scene], grids: Sequence[PixelGrid]
-    ) -> list[list[Measure]]:
+    def measure(self, scenes: Sequence[Scene], grids: Sequence[PixelGrid]) -> list[list[Measure]]:
         """What the masks say, by scene and grid; no band is read.
 
         A scene whose mask cannot be read gets `Measure.error`; nothing is raised for it.

@@ -68,9 +68,7 @@ class Optical:
         self._coarsest = max(self._bands, key=lambda band: band.gsd_m or 0).name
         self._offsets: dict[str, _Offset] = {}
 
-    def measure(
-        self, scenes: Sequence[Scene], grids: Sequence[PixelGrid]
-    ) -> list[list[Measure]]:
+    def measure(self, scenes: Sequence[Scene], grids: Sequence[PixelGrid]) -> list[list[Measure]]:
         """Observed and cloud shares from SCL, or MSK_CLASSI and, as that has no nodata, a band."""
         return in_parallel(lambda scene: self._measured(scene, grids), scenes)
 
@@ -198,9 +196,7 @@ class Optical:
         that all its chips are treated alike; a scene without dark pixels is believed.
         """
         values = []
-        classes, *bands = in_parallel(
-            lambda key: self._overview(scene, key), ["scl", "B12", "B04"]
-        )
+        classes, *bands = in_parallel(lambda key: self._overview(scene, key), ["scl", "B12", "B04"])
         if classes is None or any(band is None for band in bands):
             return False
         for band, wanted in zip(bands, (_DARK, (_VEGETATION,)), strict=True):

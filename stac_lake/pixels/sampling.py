@@ -111,9 +111,7 @@ def _lattice_window(raster: Raster, grid: PixelGrid, level: int) -> Window:
     return Window(top, left, int(rows[-1]) - top + 1, int(columns[-1]) - left + 1)
 
 
-def _repeated(
-    block: NDArray[Any], window: Window, level: Level, grid: PixelGrid
-) -> NDArray[Any]:
+def _repeated(block: NDArray[Any], window: Window, level: Level, grid: PixelGrid) -> NDArray[Any]:
     rows, columns = _indices(level, grid)
     if block.shape[1:] == grid.shape:
         return block

@@ -26,7 +26,10 @@ from stac_lake.types import Affine6, Asset, Source
 
 _KINDS = {SampleFormat.Uint: "u", SampleFormat.Int: "i", SampleFormat.Float: "f"}
 _DECODED = {
-    Compression.Uncompressed, Compression.LZW, Compression.Deflate, Compression.OldDeflate,
+    Compression.Uncompressed,
+    Compression.LZW,
+    Compression.Deflate,
+    Compression.OldDeflate,
     Compression.ZSTD,
 }
 _MAX_HEADER = 4 << 20
@@ -60,8 +63,10 @@ class TiledTiff:
         self.dtype = np.dtype(f"{_KINDS[full.sample_format[0]]}{full.bits_per_sample[0] // 8}")
         self.nodata = float(full.gdal_nodata.strip("\0 ")) if full.gdal_nodata else None
         self.epsg = _epsg(full, self.asset)
-        self._tables = [self._table(i, level, ranges.size)
-                        for i, level in zip(self._ifds, self.levels, strict=True)]
+        self._tables = [
+            self._table(i, level, ranges.size)
+            for i, level in zip(self._ifds, self.levels, strict=True)
+        ]
 
     def _table(self, ifd: Any, level: Level, size: int) -> NDArray[np.int64]:
         """Offset and byte count of each tile, (tile, 2), checked against the file's size."""

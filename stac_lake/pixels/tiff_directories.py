@@ -10,8 +10,24 @@ from stac_lake.pixels.ranges import Ranges
 MAX_TAG_BYTES = 32 << 20
 """Of one field: tile tables of 2 million tiles."""
 _MAX_IFDS = 64
-_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
-               16: 8, 17: 8, 18: 8}
+_TYPE_BYTES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
 """Bytes of each TIFF field type (TIFF 6.0, section 2; BigTIFF adds 16-18)."""
 
 

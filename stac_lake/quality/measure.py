@@ -72,8 +72,10 @@ def _shares(product: Product, chip: Chip, flags: NDArray[np.uint16]) -> dict[str
     for name, bits in _SHARES.items():
         if product.modality not in BY_NAME[name].modalities:
             continue
-        if product.modality == "s2" and name in _BY_MASK and (
-            chip.properties.get("lake:cloud_source") not in _BY_MASK[name]
+        if (
+            product.modality == "s2"
+            and name in _BY_MASK
+            and (chip.properties.get("lake:cloud_source") not in _BY_MASK[name])
         ):
             continue
         shares[name] = _pct((flags[observed] & bits) != 0)

@@ -1,7 +1,7 @@
 """Sentinel-5P level 2 granules of CO, NO2, O3 and SO2: which there are, and their one file.
 
 A granule is the day side of one orbit. The sandbox flies the orbits whose day side begins on the
-5th, 15th or 25th of a month. Of each there are several editions, as in the archives: until
+5th, 15th or 25th of a month; a search of a small area gets the nearest orbit of each such day. Of each there are several editions, as in the archives: until
 2022-07-25 the reprocessing (RPRO) in collection 03 and the superseded first processing (OFFL) in
 collection 01 or 02, after that OFFL in collection 03. Every third orbit has a second, older RPRO.
 """
@@ -10,19 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from shapely import box
 from shapely.geometry import shape
 
 from stac_lake.sandbox.footprints import swath_footprint
 from stac_lake.sandbox.granule_files import CachedFile, cache_path
-from stac_lake.sandbox.orbits import ORBITS, Bbox, node_time, passes
+from stac_lake.sandbox.orbits import ORBITS, Bbox, ground_track, node_time, passes
 from stac_lake.sandbox.s5p_file import GASES, HALF_SWATH_KM, Granule, granule_bytes
 from stac_lake.sandbox.scene import Blob, SandboxScene
+from stac_lake.sandbox.sphere import datetime64, unit_vectors
 from stac_lake.sandbox.swaths import Swath
 
 DAYS_OF_MONTH = (5, 15, 25)
@@ -122,6 +124,28 @@ def _orbits(bbox: Bbox, start: datetime, end: datetime) -> Iterator[int]:
             yield orbit
 
 
+def _nearest_of_each_day(orbits: list[int], bbox: Bbox) -> list[int]:
+    """Of each day's orbits, the one that passes nearest to the middle of the bbox.
+
+    Ten orbits a day see a polar place; three a month, as everywhere else, are enough of a month.
+    An area wider than ten degrees has no middle to speak of, and keeps them all.
+    """
+    west, south, east, north = bbox
+    width = (east - west) % 360
+    if not 0 < width <= 10 or north - south > 10:
+        return orbits
+    middle = unit_vectors(np.array(west + width / 2), np.array((south + north) / 2))
+    nearest: dict[date, tuple[float, int]] = {}
+    for orbit in orbits:
+        begin, finish = (datetime64(time) for time in _day_side(orbit))
+        times = begin + (finish - begin) // 120 * np.arange(121)
+        lon, lat, _ = ground_track("S5P", times)
+        closeness = float((unit_vectors(lon, lat) @ middle).max())
+        day = _day_side(orbit)[0].date()
+        nearest[day] = max(nearest.get(day, (-2.0, 0)), (closeness, orbit))
+    return sorted(orbit for _, orbit in nearest.values())
+
+
 def scenes(kind: str, bbox: Bbox, start: datetime, end: datetime) -> list[SandboxScene]:
     """All granules of a gas that intersect a bbox and a closed time interval, by start and id.
 
@@ -140,10 +164,14 @@ def scenes(kind: str, bbox: Bbox, start: datetime, end: datetime) -> list[Sandbo
     areas = [box(*bbox)] if west <= east else [
         box(west, south, 180.0, north), box(-180.0, south, east, north)
     ]  # fmt: skip
-    found = [
-        _scene(kind, orbit, edition)
+    seen = [
+        orbit
         for orbit in _orbits(bbox, start, end)
         if any(_footprint(orbit)[1].intersects(area) for area in areas)
+    ]
+    found = [
+        _scene(kind, orbit, edition)
+        for orbit in _nearest_of_each_day(seen, bbox)
         for edition in _editions(orbit)
     ]
     return sorted(found, key=lambda one: (one.start, one.id))

@@ -105,6 +105,9 @@ def run(config: SandboxConfig) -> None:
 def serve(config: SandboxConfig) -> Iterator[str]:
     """Serve in a thread of this process while the context lasts.
 
+    GDAL asks for sidecar files while it holds the interpreter's lock, and would wait for this very
+    thread: read over HTTP from another process, or set ``GDAL_DISABLE_READDIR_ON_OPEN=EMPTY_DIR``.
+
     Yields:
         The server's origin, e.g. `http://127.0.0.1:40123`.
 
@@ -128,5 +131,6 @@ def serve(config: SandboxConfig) -> Iterator[str]:
         yield f"http://{config.host}:{port}"
     finally:
         server.should_exit = True
+        server.force_exit = True  # a slow or hanging answer must not hold up the end
         thread.join(timeout=_START_TIMEOUT_S)
         listener.close()

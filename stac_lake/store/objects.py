@@ -76,7 +76,9 @@ class Objects:
         if parts.scheme == "file":
             return cls(str(Path(unquote(parts.path)).absolute()))
         if "://" in url or not url:
-            raise ConfigError(f"{url!r} is not a place for a lake: use a path or s3://bucket/prefix")
+            raise ConfigError(
+                f"{url!r} is not a place for a lake: use a path or s3://bucket/prefix"
+            )
         return cls(str(Path(url).expanduser().absolute()))
 
     def __reduce__(self) -> tuple[Any, ...]:

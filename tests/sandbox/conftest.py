@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import requests
+
 from stac_lake.sandbox.server import SandboxConfig, serve
 
 

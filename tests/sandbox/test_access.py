@@ -17,6 +17,7 @@ import rasterio
 import requests
 from obstore.store import S3Store
 from rasterio.io import MemoryFile
+
 from stac_lake.sandbox.server import SandboxConfig, serve
 
 CELL = [-96.125, 43.875, -95.875, 44.125]

@@ -61,9 +61,7 @@ def test_client_lists_what_is_held(client: pystac_client.Client, provider: str) 
     assert client.get_collection("sentinel-2-l2a").extent.spatial.bboxes == [[-180, -90, 180, 90]]
 
 
-def test_client_pages_without_gap_or_repeat(
-    client: pystac_client.Client, provider: str
-) -> None:
+def test_client_pages_without_gap_or_repeat(client: pystac_client.Client, provider: str) -> None:
     asked = {"collections": ["sentinel-2-l2a"], "bbox": CELL, "datetime": JUNE}
     for method in ("GET", "POST"):
         whole = [item.id for item in client.search(**asked, limit=100, method=method).items()]

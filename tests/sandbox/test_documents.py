@@ -9,11 +9,11 @@ from typing import Any
 import pystac
 import pytest
 import requests
+
 from stac_lake.sandbox.assets import Assets
 from stac_lake.sandbox.catalog import Catalog
 from stac_lake.sandbox.config import SandboxConfig
 from stac_lake.sandbox.holdings import catalog, product_of
-
 from tests.conftest import SHARED
 
 CELL = [-96.125, 43.875, -95.875, 44.125]

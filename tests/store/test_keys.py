@@ -39,7 +39,8 @@ def test_a_block_contains_the_cell_and_is_small(cell: Cell) -> None:
 
 
 def test_the_tree_never_has_more_than_144_children() -> None:
-    every = [Cell(row * 1440 + column) for row in range(0, 721, 10) for column in range(0, 1440, 10)]
+    corners = [(row, column) for row in range(0, 721, 10) for column in range(0, 1440, 10)]
+    every = [Cell(row * 1440 + column) for row, column in corners]
     by_large: dict[str, set[str]] = {}
     for cell in every:
         by_large.setdefault(keys.large_block(cell), set()).add(keys.small_block(cell))

@@ -214,6 +214,7 @@ def _quicklook(scene: SandboxScene) -> Document:
         "href": image["alternate"]["https"]["href"],
         "alternate": {"s3": {"href": image["href"], "auth:refs": ["s3"], "alternate:name": "S3"}},
         "auth:refs": ["oidc"],
+        "file:local_path": image["file:local_path"],
         "type": "image/jpeg",
         "roles": ["thumbnail", "overview"],
         "title": "Quicklook",

@@ -200,7 +200,5 @@ def dem_item(scene: SandboxScene, api: str) -> Document:
     shown = "assets=data&colormap_name=terrain&rescale=-1000%2C4000"
     assets = {"data": data} | rendered(collection, scene.id, shown)
     links, extensions = [DEM_HANDBOOK], ["projection/v1.0.0"]
-    draft = Draft(
-        collection, scene.id, scene.footprint, properties, assets, links, extensions
-    )
+    draft = Draft(collection, scene.id, scene.footprint, properties, assets, links, extensions)
     return feature(api, draft)
