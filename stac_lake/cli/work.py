@@ -205,7 +205,7 @@ def _harvest(
     scheduler: str | None = None,
     workers: int | None = None,
 ) -> Harvest:
-    from stac_lake.cli.progress import Progress
+    from stac_lake.harvest.progress import Progress
     from stac_lake.harvest.run import Harvest
     from stac_lake.harvest.task import Context
 

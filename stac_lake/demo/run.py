@@ -33,7 +33,7 @@ def run(out: Path) -> None:
     Raises:
         StoreError: `out` cannot be written.
     """
-    from stac_lake.cli.progress import Progress
+    from stac_lake.harvest.progress import Progress
 
     began = time.monotonic()
     lake_path = out / "lake"

@@ -19,6 +19,7 @@ from shapely.geometry import shape
 
 from stac_lake.sandbox import olci, s5p
 from stac_lake.sandbox.granule_files import CachedFile
+from stac_lake.sandbox.orbits import ground_track
 from stac_lake.sandbox.scene import SandboxScene
 
 CELL = (-96.125, 43.875, -95.875, 44.125)  # cell 772176
@@ -207,12 +208,31 @@ def test_search_finds_what_brute_force_finds(area) -> None:
         if west < east
         else [box(west, south, 180, north), box(-180, south, east, north)]
     )
-    expected = [
-        one.id for one in everything if any(shape(one.footprint).intersects(part) for part in parts)
+    seen = [
+        one for one in everything if any(shape(one.footprint).intersects(part) for part in parts)
     ]
     found = s5p.scenes("s5p-o3", area, _utc(2021, 5, 1), _utc(2021, 5, 20))
-    assert [one.id for one in found] == expected
+    if north - south < 10:
+        # Brute force: of each day the one orbit whose track comes nearest to the middle, second
+        # by second.
+        for day in (5, 15):
+            orbits = {one.facts["orbit"]: one for one in seen if one.start.day == day}
+            nearest = min(orbits, key=lambda orbit: _nadir_km(orbits[orbit], area))
+            seen = [one for one in seen if one.start.day != day or one.facts["orbit"] == nearest]
+    assert [one.id for one in found] == [one.id for one in seen]
     assert found
+
+
+def _nadir_km(scene: SandboxScene, area: tuple[float, float, float, float]) -> float:
+    west, south, east, north = area
+    lon, lat = west + ((east - west) % 360) / 2, (south + north) / 2
+    seconds = int((scene.stop - scene.start).total_seconds())
+    start = np.datetime64(scene.start.replace(tzinfo=None))
+    lons, lats, _ = ground_track("S5P", start + np.arange(seconds) * np.timedelta64(1, "s"))
+    a = np.sin(np.radians(lats - lat) / 2) ** 2 + np.cos(np.radians(lat)) * np.cos(
+        np.radians(lats)
+    ) * np.sin(np.radians(lons - lon) / 2) ** 2
+    return float((2 * 6371 * np.arcsin(np.sqrt(a))).min())
 
 
 def test_ids_lead_back_to_scenes() -> None:
