@@ -31,18 +31,20 @@ _LOGIN = (
     "https://identity.dataspace.copernicus.eu/auth/realms/CDSE/.well-known/openid-configuration"
 )
 _S3 = {"auth:refs": ["s3"], "storage:refs": ["cdse-s3", "creodias-s3"], "alternate:name": "S3"}
-EXTENSIONS = (
-    "https://cs-si.github.io/eopf-stac-extension/v1.2.0/schema.json",
+STORE_EXTENSIONS = (
     "alternate-assets/v1.2.0",
     "authentication/v1.1.0",
-    "eo/v2.0.0",
     "file/v2.1.0",
-    "processing/v1.2.0",
-    "product/v1.0.0",
     "projection/v2.0.0",
-    "sat/v1.1.0",
     "storage/v2.0.0",
     "timestamps/v1.1.0",
+)
+PRODUCT_EXTENSIONS = (
+    *STORE_EXTENSIONS,
+    "https://cs-si.github.io/eopf-stac-extension/v1.2.0/schema.json",
+    "processing/v1.2.0",
+    "product/v1.0.0",
+    "sat/v1.1.0",
 )
 _STORAGE = {
     "cdse-s3": {
@@ -202,7 +204,7 @@ def grd_item(scene: SandboxScene, api: str) -> Document:
         "product:timeliness_category": "Fast-24h",
     }
     draft = Draft(
-        "sentinel-1-grd", grd_id(scene), scene.footprint, properties, assets, (), EXTENSIONS
+        "sentinel-1-grd", grd_id(scene), scene.footprint, properties, assets, (), PRODUCT_EXTENSIONS
     )
     return feature(api, draft, archive)
 
@@ -242,6 +244,6 @@ def dem_item(scene: SandboxScene, api: str) -> Document:
         properties,
         {"data": data},
         (),
-        EXTENSIONS,
+        STORE_EXTENSIONS,
     )
     return feature(api, draft, scene.id)

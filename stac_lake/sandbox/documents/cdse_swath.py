@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stac_lake.sandbox.documents.cdse import (
     EODATA,
-    EXTENSIONS,
+    PRODUCT_EXTENSIONS,
     acquisition,
     feature,
     stored,
@@ -25,10 +25,11 @@ _OLCI_ANNOTATIONS = {
     "quality-flags": "qualityFlags.nc",
     "instrument-data": "instrument_data.nc",
     "tie-geometries": "tie_geometries.nc",
+    "tie-geo-coordinates": "tie_geo_coordinates.nc",
     "tie-meteo": "tie_meteo.nc",
     "time-coordinates": "time_coordinates.nc",
 }
-_OLCI_UNLISTED = ("tie_geo_coordinates.nc", "removed_pixels.nc")  # in the folder, not in the item
+_OLCI_UNLISTED = ("removed_pixels.nc",)  # in the folder, not in the item
 _GAS_TITLES = {
     "co": "Carbon Monoxide Concentration",
     "no2": "Nitrogen Dioxide Concentration",
@@ -48,9 +49,8 @@ def olci_files(scene: SandboxScene) -> dict[str, Served]:
     return {f"{_safe(scene)}/{name}": Served(scene, name) for name in names}
 
 
-def olci_item(scene: SandboxScene, api: str) -> Document:
-    """An item of `sentinel-3-olci-1-efr-ntc`; no cloud cover, and `proj:code` is null."""
-    facts, archive, safe = scene.facts, f"{scene.id}.SEN3", _safe(scene)
+def _radiances(archive: str, safe: str) -> Document:
+    """Radiance and its uncertainty of each band."""
     assets: Document = {}
     for number, (centre, width) in enumerate(OLCI_BANDS, start=1):
         band = f"Oa{number:02d}"
@@ -59,13 +59,24 @@ def olci_item(scene: SandboxScene, api: str) -> Document:
             "eo:center_wavelength": centre / 1000,
             "eo:full_width_half_max": width / 1000,
         }
-        assets[f"{band}_radianceData"] = {
-            "type": "application/netcdf",
-            "bands": [spectral],
-            "roles": ["data"],
-            "title": f"TOA radiance for OLCI acquisition band {band}",
-            **stored(archive, f"{safe}/{band}_radiance.nc"),
-        }
+        for key, name, title in (
+            ("radianceData", "radiance", "TOA radiance"),
+            ("radiance_uncData", "radiance_unc", "Log10 scaled Radiometric Uncertainty Estimate"),
+        ):
+            assets[f"{band}_{key}"] = {
+                "type": "application/netcdf",
+                "bands": [spectral],
+                "roles": ["data"],
+                "title": f"{title} for OLCI acquisition band {band}",
+                **stored(archive, f"{safe}/{band}_{name}.nc"),
+            }
+    return assets
+
+
+def olci_item(scene: SandboxScene, api: str) -> Document:
+    """An item of `sentinel-3-olci-1-efr-ntc`; no cloud cover, and `proj:code` is null."""
+    facts, archive, safe = scene.facts, f"{scene.id}.SEN3", _safe(scene)
+    assets = _radiances(archive, safe)
     for key, name in _OLCI_ANNOTATIONS.items():
         title = f"{key.replace('-', ' ').title()} Annotations"
         about = {"type": "application/netcdf", "roles": ["data"], "title": title}
@@ -102,7 +113,7 @@ def olci_item(scene: SandboxScene, api: str) -> Document:
         properties,
         assets,
         (enclosure,),
-        EXTENSIONS,
+        (*PRODUCT_EXTENSIONS, "eo/v2.0.0"),
     )
     return feature(api, draft, archive)
 
@@ -143,6 +154,6 @@ def s5p_item(scene: SandboxScene, api: str) -> Document:
     }
     collection = f"sentinel-5p-l2-{name}-{facts['processing_mode'].lower()}"
     draft = Draft(
-        collection, scene.id, scene.footprint, properties, {"netcdf": asset}, (), EXTENSIONS
+        collection, scene.id, scene.footprint, properties, {"netcdf": asset}, (), PRODUCT_EXTENSIONS
     )
     return feature(api, draft, f"{scene.id}.nc")

@@ -84,18 +84,10 @@ def _spectral(band: Band) -> Document:
     }
 
 
-def item(scene: SandboxScene, api: str) -> Document:
-    """An item of `sentinel-2-l2a`; the offset of baseline 04.00 and later is not mentioned."""
-    facts, name, name_id = scene.facts, parse(scene.id), item_id(scene)
-    assets: Document = {"AOT": _asset(scene, "AOT", 10, "Aerosol optical thickness (AOT)", ())}
-    for band in sorted(L2A_BANDS, key=lambda b: b.id):
-        title = f"{band.pc_title} - {band.gsd}m"
-        assets[band.id] = _asset(scene, band.id, band.gsd, title, (band,))
-    assets["SCL"] = _asset(scene, "SCL", 20, "Scene classfication map (SCL)", ())
-    assets["WVP"] = _asset(scene, "WVP", 10, "Water vapour (WVP)", ())
-    colours = [BANDS[band] for band in TRUE_COLOUR]
-    assets["visual"] = _asset(scene, "TCI", 10, "True color image", colours)
-    safe = _safe(scene)
+def _side_files(scene: SandboxScene) -> Document:
+    """Metadata and preview, which the stand-in lists and does not have."""
+    safe, name = _safe(scene), parse(scene.id)
+    assets: Document = {}
     strip = f"DS_MSFT_{compact(name.made)}_S{compact(name.strip)}"
     granule = f"{safe}/GRANULE/{granule_folder(scene)}"
     for key, href, title in (
@@ -109,6 +101,21 @@ def item(scene: SandboxScene, api: str) -> Document:
         assets[key] = {"href": href, **roles, "title": title}
     preview = f"{granule}/QI_DATA/T{name.tile}_{compact(name.datatake)}_PVI.tif"
     assets["preview"] = {"href": preview, "type": COG, "roles": ["thumbnail"], "title": "Thumbnail"}
+    return assets
+
+
+def item(scene: SandboxScene, api: str) -> Document:
+    """An item of `sentinel-2-l2a`; the offset of baseline 04.00 and later is not mentioned."""
+    facts, name, name_id = scene.facts, parse(scene.id), item_id(scene)
+    assets: Document = {"AOT": _asset(scene, "AOT", 10, "Aerosol optical thickness (AOT)", ())}
+    for band in sorted(L2A_BANDS, key=lambda b: b.id):
+        title = f"{band.pc_title} - {band.gsd}m"
+        assets[band.id] = _asset(scene, band.id, band.gsd, title, (band,))
+    assets["SCL"] = _asset(scene, "SCL", 20, "Scene classfication map (SCL)", ())
+    assets["WVP"] = _asset(scene, "WVP", 10, "Water vapour (WVP)", ())
+    colours = [BANDS[band] for band in TRUE_COLOUR]
+    assets["visual"] = _asset(scene, "TCI", 10, "True color image", colours)
+    assets |= _side_files(scene)
     shown = "assets=visual&asset_bidx=visual%7C1%2C2%2C3&nodata=0"
     assets |= rendered("sentinel-2-l2a", name_id, shown)
     properties = {
