@@ -11,8 +11,8 @@ from stac_lake.types import Asset, Source
 
 BLOCK = 1 << 15
 """Bytes of a block: holds the header of most COGs, so that opening one is one request."""
-_MAX_RUN = 32
-"""Blocks that a sequential reader gets ahead of itself at most: 1 MiB."""
+_MAX_RUN = 8
+"""Blocks that a sequential reader gets ahead of itself at most: 256 KiB."""
 _MAX_BLOCKS = 512
 """Blocks kept: 16 MiB."""
 
