@@ -5,7 +5,9 @@ GMLJP2) and one codestream of 1024 × 1024 tiles, lossless. Each tile is encoded
 and its tile-part transplanted: the tile index in its SOT marker is rewritten, and COM markers in
 the tile-part header fill it up to a slot of fixed size. That is exact because tiles begin at
 multiples of 1024, where the wavelet's phases, precincts and code-blocks of a tile coincide with
-those of an image that begins at 0. Marker names and layouts: ISO/IEC 15444-1 Annex A.
+those of an image that begins at 0. A slot begins at a multiple of 32 KiB and with 32 KiB that do
+not depend on pixels, so that a reader that hops from one SOT to the next, in blocks of up to that
+size, makes no tile but those that it decodes. Marker names and layouts: ISO/IEC 15444-1 Annex A.
 """
 
 from __future__ import annotations
@@ -28,9 +30,10 @@ from stac_lake.sandbox.cog import Painter, RasterSpec
 from stac_lake.sandbox.slots import REVISION, stored
 
 _BLOCK = 1024
+_LEAD = 1 << 15
 _SOC, _EOC = b"\xff\x4f", b"\xff\xd9"
 _SIZ, _COD, _QCD, _COM, _TLM, _SOT = 0xFF51, 0xFF52, 0xFF5C, 0xFF64, 0xFF55, 0xFF90
-_SOD = b"\xff\x93"
+_SOT_BYTES = 12
 _LOSSLESS = {
     "driver": "JP2OpenJPEG",
     "QUALITY": "100",
@@ -68,7 +71,7 @@ class LazyJp2:
         self._grid = (-(-rows // _BLOCK), -(-columns // _BLOCK))
         self._count = self._grid[0] * self._grid[1]
         raw = _BLOCK**2 * bands * np.dtype(spec.dtype).itemsize
-        self._slot = int(raw * spec.slot) // 16 * 16
+        self._slot = -(-int(raw * spec.slot) // _LEAD) * _LEAD + _LEAD
         self._head = self._header()
 
     @property
@@ -92,11 +95,17 @@ class LazyJp2:
         if first < last:
             for index in range(first // self._slot, -(-last // self._slot)):
                 offset = base + index * self._slot
-                data = filled(self._tile_part(index), index, self._slot)
-                parts.append(data[max(start - offset, 0) : stop - offset])
+                begin, finish = max(start - offset, 0), stop - offset
+                if finish <= _LEAD:
+                    parts.append(_lead(index, self._slot)[begin:finish])
+                else:
+                    parts.append(self._slot_bytes(index)[begin:finish])
         if stop > max(start, end):
             parts.append(_EOC[max(start - end, 0) : stop - end])
         return b"".join(parts)
+
+    def _slot_bytes(self, index: int) -> bytes:
+        return _lead(index, self._slot) + filled(self._tile_part(index), self._slot - _LEAD)
 
     def _tile_part(self, index: int) -> bytes:
         path = self._cache / self._key / f"{index}.j2k"
@@ -133,27 +142,46 @@ class LazyJp2:
             + _segment(_QCD, self._coding[_QCD])
             + _segment(_TLM, b"\x00\x60" + lengths)  # 2-byte tile indexes, 4-byte lengths
         )
+        boxes = _boxes(self.spec, self._bands)
+        # Up to a multiple of 32 KiB, and by at least the shortest comment.
+        main += _comments(7 + -(len(boxes) + 8 + len(main) + 7) % _LEAD)
         codestream = len(main) + self._count * self._slot + len(_EOC)
-        return _boxes(self.spec, self._bands) + struct.pack(">I4s", codestream + 8, b"jp2c") + main
+        return boxes + struct.pack(">I4s", codestream + 8, b"jp2c") + main
 
 
-def filled(tile_part: bytes, index: int, slot: int) -> bytes:
-    """A tile-part with its index and length rewritten and COM markers up to `slot` bytes.
+def _lead(index: int, slot: int) -> bytes:
+    """What every slot begins with: the tile's SOT, and a comment that ends at 32 KiB."""
+    sot = struct.pack(">HHHIBB", _SOT, 10, index, slot, 0, 1)
+    return sot + _comments(_LEAD - len(sot))
+
+
+def filled(tile_part: bytes, size: int) -> bytes:
+    """A tile-part without its SOT, with comments before it that fill it up to `size` bytes.
 
     Raises:
-        ValueError: The tile-part does not fit into its slot.
+        ValueError: The tile-part does not fit.
     """
-    gap = slot - len(tile_part)
+    body = tile_part[_SOT_BYTES:]
+    if size < len(body):
+        raise ValueError(f"a tile-part of {len(body)} bytes does not fit into {size}")
+    return _comments(size - len(body)) + body
+
+
+def _comments(gap: int) -> bytes:
+    """COM segments of together `gap` bytes.
+
+    Raises:
+        ValueError: The gap is shorter than the shortest segment, 7 bytes, but not zero.
+    """
     padding = bytearray()
     while gap:
-        # The shortest COM segment has 7 bytes, the longest 65537; never leave a rest of 1 to 6.
-        size = min(gap, 65_537) if gap == min(gap, 65_537) or gap - 65_537 >= 7 else 60_000
+        # The longest COM segment has 65537 bytes; never leave a rest of 1 to 6.
+        size = gap if gap <= 65_537 else 65_537 if gap - 65_537 >= 7 else 60_000
         if size < 7:
-            raise ValueError(f"a tile-part of {len(tile_part)} bytes does not fit into {slot}")
+            raise ValueError(f"a gap of {size} bytes cannot be filled")
         padding += _segment(_COM, b"\0\0" + b"\0" * (size - 6))
         gap -= size
-    sot = struct.pack(">HHHIBB", _SOT, 10, index, slot, 0, 1)
-    return sot + bytes(padding) + tile_part[len(sot) :]
+    return bytes(padding)
 
 
 def _segment(code: int, data: bytes) -> bytes:

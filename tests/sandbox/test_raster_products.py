@@ -239,12 +239,13 @@ def test_zlib_streams_are_filled_up_exactly(gap: int) -> None:
 @pytest.mark.parametrize("gap", [0, 7, 8, 65_537, 65_538, 65_543, 65_544, 200_000])
 def test_tile_parts_are_filled_up_exactly(gap: int) -> None:
     part = bytes(12) + b"\xff\x93" + b"pixels"
-    data = jp2.filled(part, 5, len(part) + gap)
-    assert len(data) == len(part) + gap
+    body = len(part) - 12  # without its SOT
+    data = jp2.filled(part, body + gap)
+    assert len(data) == body + gap
     assert data.endswith(b"\xff\x93pixels")
-    at = 12
+    at = 0
     while data[at : at + 2] == b"\xff\x64":
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     assert data[at : at + 2] == b"\xff\x93"
     with pytest.raises(ValueError, match="does not fit"):
-        jp2.filled(part, 5, len(part) - 1)
+        jp2.filled(part, body - 1)
