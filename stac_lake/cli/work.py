@@ -113,7 +113,7 @@ def harvest(
             lines = plan_file.read_text(encoding="utf-8").splitlines()
         except OSError as error:
             raise ConfigError(f"cannot read {plan_file}: {error.strerror}") from error
-        report = job.run_rows([row_from_json(line) for line in lines])
+        report = job.run_rows([row_from_json(line) for line in lines], refresh=refresh)
     else:
         report = job.run(_need_cells(grid, ids, aoi), refresh=refresh)
     _finish(report, as_json=as_json, require=require)

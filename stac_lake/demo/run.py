@@ -16,7 +16,7 @@ from stac_lake.harvest.task import Context
 from stac_lake.lake import open_lake
 from stac_lake.recipe import UniformPatches, recipe
 from stac_lake.sandbox.config import SandboxConfig
-from stac_lake.sandbox.server import serve
+from stac_lake.sandbox.server import serve_apart
 from stac_lake.types import Slot
 
 PLAINS = Cell(772176)
@@ -43,7 +43,7 @@ def run(out: Path) -> None:
     os.environ["CDSE_S3_ACCESS_KEY"] = os.environ["CDSE_S3_SECRET_KEY"] = "sandbox"
     base = recipe("copernicus-pretrain")
     four = base.model_copy(update={"patches": UniformPatches(uniform=4)})
-    with serve(SandboxConfig(cache=out / "sandbox")) as url:
+    with serve_apart(SandboxConfig(cache=out / "sandbox")) as url:
         _say(f"sandbox of Earth Search, Planetary Computer and CDSE at {url}")
         reports = []
         for cell, chosen in ((PLAINS, four), (POLAR, base)):

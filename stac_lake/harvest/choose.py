@@ -10,7 +10,7 @@ from stac_lake.types import Measure, PlanRow, Reason, Scene
 
 FULL_PCT = 100.0
 RADAR_PCT = 95.0
-"""Terrain-corrected radar has holes in layover and shadow: requiring all would lose the mountains."""
+"""Terrain-corrected radar has holes in layover and shadow: asking for all would lose mountains."""
 OVERCAST_PCT = 99.95
 """From here on, nothing of the ground is seen at the two decimals that shares are given with."""
 
@@ -33,9 +33,9 @@ class Choice:
 def choose(product: Product, row: PlanRow, measures: Mapping[str, Measure]) -> Choice:
     """Order a row's candidates by what their masks say.
 
-    A scene must see the whole chip (radar: nearly). Sentinel-2 takes the least cloud of the crop; OLCI the least
-    bright share among those with enough sun, then non-time-critical products; ties keep the plan's
-    order, which is deterministic.
+    A scene must see the whole chip (radar: nearly). Sentinel-2 takes the least cloud of the crop;
+    OLCI the least bright share among those with enough sun, then non-time-critical products; ties
+    keep the plan's order, which is deterministic.
 
     Args:
         product: The effective product.

@@ -212,7 +212,7 @@ class _BlockSearch:
                         digest(item, want.windows),
                         tuple(candidates),
                         superseded=superseded,
-                        providers_failed=dict(failed),
+                        providers_failed=self.failed | failed,
                     )
                 else:
                     reasons[want] = self._why_none(item, source, want, found)

@@ -5,27 +5,30 @@ from __future__ import annotations
 import logging
 import os
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from stac_lake.catalog.commit import stored
 from stac_lake.catalog.index import Index, IndexRow
 from stac_lake.catalog.publish import publish
-from stac_lake.errors import StacLakeError
+from stac_lake.errors import ConfigError, StacLakeError
 from stac_lake.grid import Cell
+from stac_lake.harvest.failover import Lost, Place, count_once, place_of, together
 from stac_lake.harvest.ledger import Entry, Ledger
 from stac_lake.harvest.plan import Known, Plan, blocks, plan_block
 from stac_lake.harvest.task import Context, Done, Task, run_task, tasks
-from stac_lake.recipe import Recipe, Series, product
+from stac_lake.recipe import Recipe, Series, known, product
 from stac_lake.store.objects import Objects
 from stac_lake.types import Outcome, PlanRow, Slot
 from stac_lake.upstream.upstream import Upstream
 
+_CONNECT_S = "10s"
 COMMIT_EVERY_S = 30.0
 """Finished items become visible in the index at least this often."""
 
@@ -94,9 +97,9 @@ class Harvest:
     ) -> Iterator[tuple[Series, Plan]]:
         """Plans of all blocks and series; asks upstream, writes nothing."""
         for block in blocks(cells):
-            known = self._known(block, refresh=refresh, retry=retry)
+            have = self._known(block, refresh=refresh, retry=retry)
             for series in self._series():
-                yield series, plan_block(self.recipe, series, block, self.upstream, known)
+                yield series, plan_block(self.recipe, series, block, self.upstream, have)
 
     def run(self, cells: Iterable[Cell], *, refresh: bool = False, retry: bool = False) -> Report:
         """Harvest cells: reconcile, plan, work, commit, publish.
@@ -112,24 +115,28 @@ class Harvest:
         self.index.reconcile(touched)
         with self._cluster() as submit:
             for block in blocks(touched):
-                last = self.ledger.read(block)
-                known = self._known(block, last, refresh=refresh, retry=retry)
+                run = _Run(submit, report, self.ledger.read(block), refresh)
+                have = self._known(block, run.last, refresh=refresh, retry=retry)
                 pending: list[tuple[Series, PlanRow]] = []
                 for series in self._series():
-                    found = plan_block(self.recipe, series, block, self.upstream, known)
-                    self._settle(found, report, last)
+                    found = plan_block(self.recipe, series, block, self.upstream, have)
+                    self._settle(found, run)
                     pending += [(series, row) for row in found.rows if _is_work(row)]
                 self.listen("planned", {"block": block, "slots": len(pending)})
-                failed = self._work(submit, pending, report, last)
-                self._fail_over(submit, failed, block, report, last)
+                self._fail_over(run, self._work(run, pending), block)
         report.traffic.update(self.upstream.traffic)
         publish(self.objects, self.index, touched)
         report.version = self.index.version
         self.listen("published", {"version": report.version})
         return report
 
-    def run_rows(self, rows: Sequence[PlanRow]) -> Report:
-        """Execute stored plan rows, without any search; what is stored already is skipped."""
+    def run_rows(self, rows: Sequence[PlanRow], *, refresh: bool = False) -> Report:
+        """Execute stored plan rows, without any search; what is stored already is skipped.
+
+        Raises:
+            ConfigError: a row is of a product that the recipe has not.
+            StoreError: the lake cannot be read or written.
+        """
         report = Report()
         cells = sorted({row.slot.cell for row in rows})
         self.index.reconcile(cells)
@@ -138,16 +145,19 @@ class Harvest:
             slot: key for cell in cells for slot, (_, key) in stored(self.objects, cell).items()
         }
         by_product = {name: series for series in self._series() for name in series.products}
-        pending = []
-        for row in rows:
-            if have.get(row.slot.id) == row.digest:
-                report.outcomes[row.slot.id] = Outcome(row.slot.id, "skipped", row.digest)
-            elif _is_work(row):
-                pending.append((by_product[row.slot.product], row))
-            else:
-                self._settle(Plan((row,), ()), report, last)
         with self._cluster() as submit:
-            self._work(submit, pending, report, last)
+            run = _Run(submit, report, last, refresh)
+            pending = []
+            for row in rows:
+                series = known(row.slot.product, by_product, "product of the recipe")
+                if have.get(row.slot.id) == row.digest and not refresh:
+                    report.outcomes[row.slot.id] = Outcome(row.slot.id, "skipped", row.digest)
+                elif _is_work(row):
+                    pending.append((series, row))
+                else:
+                    self._settle(Plan((row,), ()), run)
+            self._work(run, pending)
+        report.traffic.update(self.upstream.traffic)
         publish(self.objects, self.index, cells)
         report.version = self.index.version
         return report
@@ -170,7 +180,7 @@ class Harvest:
         tried = {slot: entry.outcome for slot, entry in entries.items()}
         return Known(have, tried, refresh=refresh, retry=retry)
 
-    def _settle(self, found: Plan, report: Report, last: dict[str, Entry]) -> None:
+    def _settle(self, found: Plan, run: _Run) -> None:
         """Record what needs no work: skipped before any search, or nothing to be had."""
         outcomes = list(found.settled)
         for row in found.rows:
@@ -182,21 +192,17 @@ class Harvest:
                 outcomes.append(
                     Outcome(row.slot.id, "failed" if unreachable else "empty", row.digest, reason)
                 )
-        self._record(outcomes, report, last)
+        self._record(outcomes, run)
 
-    def _record(self, outcomes: Sequence[Outcome], report: Report, last: dict[str, Entry]) -> None:
-        self.ledger.write(outcomes, last, datetime.now(UTC))
-        report.outcomes |= {outcome.slot: outcome for outcome in outcomes}
+    def _record(self, outcomes: Sequence[Outcome], run: _Run) -> None:
+        self.ledger.write(outcomes, run.last, datetime.now(UTC))
+        run.report.outcomes |= {outcome.slot: outcome for outcome in outcomes}
 
     def _work(
-        self,
-        submit: Submit,
-        pending: Sequence[tuple[Series, PlanRow]],
-        report: Report,
-        last: dict[str, Entry],
+        self, run: _Run, pending: Sequence[tuple[Series, PlanRow]]
     ) -> list[tuple[Series, PlanRow]]:
         """Run the tasks of some rows; returns the rows that failed on a provider."""
-        jobs = _tasks(pending)
+        jobs = _tasks(pending, run.refresh)
         rows: list[IndexRow] = []
         outcomes: list[Outcome] = []
         clock = time.monotonic()
@@ -206,16 +212,16 @@ class Harvest:
             if rows:
                 version = self.index.append(rows)
                 self.listen("committed", {"items": len(rows), "version": version})
-            self._record(outcomes, report, last)
+            self._record(outcomes, run)
             rows.clear()
             outcomes.clear()
             clock = time.monotonic()
 
         try:
-            for task, done in submit(jobs):
+            for task, done in run.submit(jobs):
                 rows += done.rows
                 outcomes += done.outcomes
-                report.traffic.update(done.traffic)
+                run.report.traffic.update(done.traffic)
                 self.listen("done", {"task": task.key, "outcomes": done.outcomes, "of": len(jobs)})
                 if time.monotonic() - clock > COMMIT_EVERY_S:
                     flush()
@@ -225,36 +231,33 @@ class Harvest:
         return [
             (series, row)
             for series, row in pending
-            if (outcome := report.outcomes.get(row.slot.id)) is not None
+            if (outcome := run.report.outcomes.get(row.slot.id)) is not None
             and outcome.state == "failed"
             and row.candidates
         ]
 
     def _fail_over(
-        self,
-        submit: Submit,
-        failed: Sequence[tuple[Series, PlanRow]],
-        block: Sequence[Cell],
-        report: Report,
-        last: dict[str, Entry],
+        self, run: _Run, failed: Sequence[tuple[Series, PlanRow]], block: Sequence[Cell]
     ) -> None:
         """Plan failed rows again without the providers whose files could not be read."""
-        without: set[str] = set()
+        tried: dict[Place, list[str]] = {}
         while failed:
-            without |= {scene.provider for _, row in failed for scene in row.candidates}
-            causes = {row.slot.id: report.outcomes[row.slot.id].reason or "" for _, row in failed}
             again: list[tuple[Series, PlanRow]] = []
-            for series in {series.modality: series for series, _ in failed}.values():
-                slots = {row.slot.id for _, row in failed}
-                have = self._known(block, last, refresh=False, retry=True)
+            ended = run.report.outcomes
+            lost = [Lost(one, row, ended[row.slot.id].reason or "") for one, row in failed]
+            have = self._known(block, run.last, refresh=run.refresh, retry=True)
+            for group in together(lost):
+                series, without = group[0].series, group[0].asked
                 plan = plan_block(self.recipe, series, block, self.upstream, have, without=without)
+                places = {one.place: one for one in group}
                 for row in plan.rows:
-                    if row.candidates and _place(row) in {_place_of(slot) for slot in slots}:
-                        causes_here = {
-                            name: causes.get(row.slot.id, "unreadable") for name in without
-                        }
-                        again.append((series, replace(row, providers_failed=causes_here)))
-            failed = self._work(submit, again, report, last)
+                    if row.candidates and (one := places.get(place_of(series, row))):
+                        again.append((series, one.by(row)))
+            for series, row in (*failed, *again):
+                tried.setdefault(place_of(series, row), []).append(row.slot.id)
+            failed = self._work(run, again)
+        for slots in tried.values():
+            count_once(run.report.outcomes, slots)
 
     @contextmanager
     def _cluster(self) -> Iterator[Submit]:
@@ -263,14 +266,17 @@ class Harvest:
 
         # Importing distributed makes it log every connection of the in-process cluster.
         logging.getLogger("distributed").setLevel(logging.ERROR)
+        # It looks for this machine's outward address even where nothing leaves the process.
+        warnings.filterwarnings("ignore", "Couldn't detect a suitable IP", RuntimeWarning)
         if self.scheduler:
-            client = Client(self.scheduler)
+            client = _connected(self.scheduler)
         else:
             client = Client(
                 processes=False,
                 n_workers=1,
                 threads_per_worker=self.workers,
-                dashboard_address=None,
+                # None would open the default port to the world.
+                dashboard_address="127.0.0.1:0",
                 # Threads share this process: its memory is bounded by the tasks, not by a nanny.
                 memory_limit=0,
             )
@@ -301,25 +307,54 @@ class Harvest:
 Submit = Callable[[Sequence[Task]], Iterator[tuple[Task, Done]]]
 
 
+@dataclass(frozen=True)
+class _Run:
+    """What the steps of one run share.
+
+    Attributes:
+        submit: Runs tasks.
+        report: Grows as tasks end.
+        last: The ledger's last entries of the cells at hand; grows as well.
+        refresh: Make new versions of what is stored.
+    """
+
+    submit: Submit
+    report: Report
+    last: dict[str, Entry]
+    refresh: bool
+
+
+def _connected(scheduler: str) -> Any:
+    """A client of a running cluster.
+
+    Raises:
+        ConfigError: nobody answers there.
+    """
+    from distributed import Client
+
+    try:
+        return Client(scheduler, timeout=_CONNECT_S)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise ConfigError(
+            f"no dask scheduler answers at {scheduler!r}: start one with `dask scheduler`, "
+            f"or leave --scheduler out to run threads here ({error})"
+        ) from error
+
+
 def _is_work(row: PlanRow) -> bool:
     """Rows without a reason are cut; a DEM row without a tile is open sea, which is stored, too."""
     return row.reason is None
 
 
-def _tasks(pending: Sequence[tuple[Series, PlanRow]]) -> list[Task]:
+def _tasks(pending: Sequence[tuple[Series, PlanRow]], refresh: bool) -> list[Task]:
     groups: dict[tuple[str, str], list[PlanRow]] = {}
     effective = {}
     for series, row in pending:
         key = (series.modality, row.slot.product)
         effective[key] = series.effective(product(row.slot.product))
         groups.setdefault(key, []).append(row)
-    return [task for key, rows in groups.items() for task in tasks(effective[key], rows)]
-
-
-def _place(row: PlanRow) -> tuple[object, ...]:
-    return (row.slot.cell, row.slot.patch, row.slot.name)
-
-
-def _place_of(slot_id: str) -> tuple[object, ...]:
-    slot = Slot.from_id(slot_id)
-    return (slot.cell, slot.patch, slot.name)
+    return [
+        task
+        for key, rows in groups.items()
+        for task in tasks(effective[key], rows, refresh=refresh)
+    ]

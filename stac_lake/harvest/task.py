@@ -41,11 +41,13 @@ class Task:
         key: For progress and logs.
         product: The effective product.
         rows: With candidates (a composite may have none: open sea).
+        refresh: Make new versions of what is stored with the same digest.
     """
 
     key: str
     product: Product = field(hash=False)
     rows: tuple[PlanRow, ...] = field(hash=False)
+    refresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Done:
     traffic: dict[str, int]
 
 
-def tasks(product: Product, rows: Iterable[PlanRow]) -> Iterator[Task]:
+def tasks(product: Product, rows: Iterable[PlanRow], *, refresh: bool = False) -> Iterator[Task]:
     """Group rows of one product: patches by cell and slot, granules by slot, the DEM by block."""
 
     def key(row: PlanRow) -> tuple[str, ...]:
@@ -78,7 +80,7 @@ def tasks(product: Product, rows: Iterable[PlanRow]) -> Iterator[Task]:
         return (place,) if product.values.operator == "elevation" else (place, row.slot.name)
 
     for parts, group in groupby(sorted(rows, key=lambda row: (key(row), row.slot)), key=key):
-        yield Task("_".join((product.id, *parts)), product, tuple(group))
+        yield Task("_".join((product.id, *parts)), product, tuple(group), refresh)
 
 
 @lru_cache(maxsize=4)
@@ -150,7 +152,7 @@ class _Work:
         every = {scene.id: scene for row in self.task.rows for scene in row.candidates}
         losers: dict[str, str] = {}
         while True:
-            rows = {row: losers for row in self.task.rows}
+            rows = dict.fromkeys(self.task.rows, losers)
             try:
                 self._cut_all(list(every.values()), rows)
             except (UpstreamError, PixelError) as error:
@@ -245,7 +247,7 @@ class _Work:
             software=__version__,
             failed_over_from=tuple(sorted(row.providers_failed)),
         )
-        done = commit(self.objects, facts, cog.data)
+        done = commit(self.objects, facts, cog.data, refresh=self.task.refresh)
         first = chip.scenes[0] if chip.scenes else None
         self.rows.append(IndexRow(done.document, done.version))
         self.outcomes.append(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,13 +34,13 @@ class Normalization:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
-    def apply(self, data: NDArray[Any]) -> NDArray[np.float32]:
-        """(band, y, x) to float32; what is not finite becomes 0 afterwards."""
+    def apply(self, data: NDArray[Any], nodata: float) -> NDArray[np.float32]:
+        """(band, y, x) to float32; nodata and what is not finite becomes 0 afterwards."""
         shape = (-1, 1, 1)
         mean = np.asarray(self.mean, np.float32).reshape(shape)
         std = np.asarray(self.std, np.float32).reshape(shape)
         scaled: NDArray[np.float32] = (data.astype(np.float32) - mean) / std
-        scaled[~np.isfinite(scaled)] = 0
+        scaled[~np.isfinite(scaled) | (data == nodata)] = 0
         return scaled
 
 
@@ -55,7 +54,7 @@ def copernicus_fm(name: str) -> Normalization:
     if name in {"s2-l2a", "s1-rtc"}:
         raise ConfigError(
             f"{name} is not what Copernicus-FM was trained on (it saw L1C reflectance and σ0): "
-            'use normalize="lake"'
+            f'use normalize="lake", or modalities without {item.modality}'
         )
     if item.modality == "s1":
         return Normalization(*_S1)
@@ -66,33 +65,38 @@ def copernicus_fm(name: str) -> Normalization:
     return Normalization((0.0,), (10000.0 if item.modality == "dem" else 1.0,))
 
 
-def from_items(items: Iterable[Mapping[str, Any]], bands: int) -> Normalization:
-    """Mean and standard deviation over the valid pixels of all items, from their stored statistics.
-
-    Pooled exactly: N·mean = Σ nᵢ·meanᵢ and N·(std² + mean²) = Σ nᵢ·(stdᵢ² + meanᵢ²).
+def band_statistics(item: Mapping[str, Any], bands: int) -> NDArray[np.float64]:
+    """Count, mean and standard deviation of the valid pixels of an item, as it states them.
 
     Args:
-        items: Item documents of one product.
+        item: An Item document.
         bands: How many bands, `qa` not counted.
 
-    Raises:
-        ConfigError: a band has no valid pixel in any item.
+    Returns:
+        (3, bands); zeros for a band without valid pixels.
     """
-    weight, total, squares = np.zeros(bands), np.zeros(bands), np.zeros(bands)
-    for item in items:
-        rows, columns = item["properties"]["proj:shape"]
-        for index, band in enumerate(item["assets"]["data"]["bands"][:bands]):
-            statistics = band.get("statistics") or {}
-            if "mean" not in statistics:
-                continue
-            n = rows * columns * statistics.get("valid_percent", 100) / 100
-            weight[index] += n
-            total[index] += n * statistics["mean"]
-            squares[index] += n * (statistics["stddev"] ** 2 + statistics["mean"] ** 2)
-    if not weight.all():
-        raise ConfigError("no valid pixel to take statistics from: widen the filter")
-    mean = total / weight
-    spread = np.sqrt(np.maximum(squares / weight - mean**2, 0))
-    # A constant band is centred, not divided by zero.
-    std = [value if value > 0 and math.isfinite(value) else 1.0 for value in spread.tolist()]
-    return Normalization(tuple(mean.tolist()), tuple(std))
+    rows, columns = item["properties"]["proj:shape"]
+    found = np.zeros((3, bands))
+    for index, band in enumerate(item["assets"]["data"]["bands"][:bands]):
+        known = band.get("statistics", {})
+        if "mean" in known:
+            # The share has six decimals: enough to tell the pixels of the largest chip.
+            count = round(rows * columns * known["valid_percent"] / 100)
+            found[:, index] = count, known["mean"], known["stddev"]
+    return found
+
+
+def pooled(statistics: Sequence[NDArray[np.float64]]) -> Normalization:
+    """Mean and standard deviation over the valid pixels of many items, exactly.
+
+    Σnᵢ·mean = Σ nᵢ·meanᵢ and Σnᵢ·std² = Σ nᵢ·(stdᵢ² + (meanᵢ − mean)²). A band that is constant is
+    only centred, and one without any valid pixel is left as it is.
+
+    Args:
+        statistics: Of each item, (3, bands) as `band_statistics` gives them; at least one.
+    """
+    counts, means, spreads = np.stack(statistics, axis=1)
+    weights = counts / np.maximum(counts.sum(axis=0), 1)
+    mean = (weights * means).sum(axis=0)
+    std = np.sqrt((weights * (spreads**2 + (means - mean) ** 2)).sum(axis=0))
+    return Normalization(tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist()))

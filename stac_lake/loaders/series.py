@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from stac_lake.recipe import Recipe, product
+from stac_lake.errors import ConfigError
+from stac_lake.recipe import Band, Product, Recipe, product
 
 
 @dataclass(frozen=True)
@@ -54,35 +54,44 @@ def series_shapes(recipe: Recipe, chosen: Mapping[str, str]) -> dict[str, Series
         for season, annual in leader.polar_night.items():
             positions[annual] = positions[season]
         item = product(chosen[series.modality])
-        extra = 1 if item.has_qa else 2
         shapes[series.modality] = SeriesShape(
-            item.id, positions, len(item.bands) - extra, item.pixels, item.unit_of == "patch"
+            item.id, positions, len(data_bands(item)), item.pixels, item.unit_of == "patch"
         )
     return shapes
 
 
+def data_bands(item: Product) -> tuple[Band, ...]:
+    """The bands of a product without `qa`, or n_orbits and std."""
+    return item.bands[:-1] if item.has_qa else item.bands[:-2]
+
+
 def band_facts(name: str) -> dict[str, list[float]]:
     """Centre wavelengths and widths of a product's bands in nanometres, NaN where it has none."""
-    item = product(name)
-    data_bands = item.bands[: len(item.bands) - (1 if item.has_qa else 2)]
-    nan = float("nan")
+    bands, nan = data_bands(product(name)), float("nan")
     return {
-        "wavelength_nm": [nan if b.wavelength_nm is None else b.wavelength_nm for b in data_bands],
-        "width_nm": [nan if b.width_nm is None else b.width_nm for b in data_bands],
+        "wavelength_nm": [nan if b.wavelength_nm is None else b.wavelength_nm for b in bands],
+        "width_nm": [nan if b.width_nm is None else b.width_nm for b in bands],
     }
 
 
 def choose_products(
-    recipe: Recipe, items: Mapping[str, Any], wanted: tuple[str, ...]
+    recipe: Recipe, items: Collection[str], wanted: Sequence[str]
 ) -> dict[str, str]:
-    """Modality → product: the wanted one, else the recipe's first that the items have.
+    """Modality → product: the wanted one, else the recipe's first that has items.
 
     Args:
         recipe: Gives the order of preference.
-        items: By product.
+        items: Products that have items.
         wanted: Products named by the caller.
+
+    Raises:
+        ConfigError: an unknown product, or two wanted ones of one modality.
     """
-    chosen: dict[str, str] = {product(name).modality: name for name in wanted}
+    chosen: dict[str, str] = {}
+    for name in wanted:
+        other = chosen.setdefault(product(name).modality, name)
+        if other != name:
+            raise ConfigError(f"{other} and {name} are of one modality: name one of them")
     for series in recipe.series:
         present = [name for name in series.products if name in items]
         if series.modality not in chosen and present:

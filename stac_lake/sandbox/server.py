@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
 
 import uvicorn
 from starlette.applications import Starlette
@@ -24,7 +26,7 @@ from stac_lake.sandbox.faults import Fault, FaultPlan
 from stac_lake.sandbox.holdings import catalog
 from stac_lake.sandbox.traffic import ConnectionCut, Stats, Traffic
 
-__all__ = ["SandboxConfig", "make_app", "run", "serve"]
+__all__ = ["SandboxConfig", "make_app", "run", "serve", "serve_apart"]
 
 _START_TIMEOUT_S = 30.0
 
@@ -134,3 +136,38 @@ def serve(config: SandboxConfig) -> Iterator[str]:
         server.force_exit = True  # a slow or hanging answer must not hold up the end
         thread.join(timeout=_START_TIMEOUT_S)
         listener.close()
+
+
+@contextmanager
+def serve_apart(config: SandboxConfig) -> Iterator[str]:
+    """Serve from a process of its own, so that making scenes takes no time from who reads them.
+
+    Yields:
+        The server's origin.
+
+    Raises:
+        RuntimeError: The server did not start.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=_serve_until_closed, args=(config, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        if not ours.poll(_START_TIMEOUT_S):
+            raise RuntimeError("the sandbox did not start in time")
+        try:
+            yield ours.recv()
+        except EOFError as error:
+            raise RuntimeError("the sandbox did not start: see above") from error
+    finally:
+        ours.close()
+        process.join(timeout=_START_TIMEOUT_S)
+
+
+def _serve_until_closed(config: SandboxConfig, pipe: Connection) -> None:
+    # Ctrl-C reaches the whole group; the parent decides when the sandbox ends, by closing the pipe.
+    with suppress(KeyboardInterrupt), serve(config) as origin:
+        pipe.send(origin)
+        with suppress(EOFError):
+            pipe.recv()
