@@ -267,7 +267,8 @@ def _documents(cursor: duckdb.DuckDBPyConnection, rows: list[tuple[Any, ...]]) -
         where = f"filename = {bindings.bind(name)} AND " + _one_of(
             "file_row_number", [row[1] for row in rows if row[0] == name], bindings
         )
-        sql = f"SELECT filename, file_row_number, item FROM versions WHERE {where}"
+        source = f"read_parquet({bindings.bind(name)}, filename = true, file_row_number = true)"
+        sql = f"SELECT filename, file_row_number, item FROM {source} WHERE {where}"
         answer = cursor.execute(sql, bindings.used_in(sql)).fetchall()
         found |= {(file, row): text for file, row, text in answer}
     return [found[row[0], row[1]] for row in rows]
@@ -280,5 +281,5 @@ def _silent_products(
         return ()
     if wanted.products is not None:
         return not_applied(tree, wanted.products)
-    rows = cursor.execute('SELECT DISTINCT "lake:product" FROM items').fetchall()
-    return not_applied(tree, [row[0] for row in rows if row[0] is not None])
+    rows = cursor.execute("SELECT product FROM products").fetchall()
+    return not_applied(tree, [row[0] for row in rows])

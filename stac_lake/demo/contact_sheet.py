@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from stac_lake.grid import Cell
 from stac_lake.loaders.read import read_chip
 from stac_lake.loaders.series import choose_products, series_shapes
-from stac_lake.recipe import product, recipe
+from stac_lake.recipe import Product, product, recipe
 from stac_lake.types import Slot
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 COLUMNS = 12
 UNITS = {
-    "s2": "reflectance", "s1": "γ0 VV, dB", "s3": "radiance", "dem": "height, m",
+    "s2": "reflectance × 10⁴", "s1": "γ0 VV, dB", "s3": "mW m⁻² sr⁻¹ nm⁻¹", "dem": "height, m",
     "co": "mol m⁻²", "no2": "mol m⁻²", "o3": "mol m⁻²", "so2": "mol m⁻²",
 }  # fmt: skip
 
@@ -37,17 +38,26 @@ def draw(lake: Lake, cells: Sequence[Cell], path: Path) -> None:
         path: Where the PNG goes.
     """
     rows = [line for cell in cells for line in _lines(lake, cell)]
-    figure = Figure(figsize=(COLUMNS * 1.25 + 1.6, len(rows) * 1.42), dpi=110, layout="constrained")
+    size = (COLUMNS * 1.05 + 1.7, len(rows) * 1.24)
+    packed = ConstrainedLayoutEngine(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
+    figure = Figure(figsize=size, dpi=100, layout=packed)
     axes = figure.subplots(len(rows), COLUMNS, squeeze=False)
     for line, (title, images) in zip(axes, rows, strict=True):
         for axis in line:
             axis.axis("off")
+        chips = [read_chip(lake.index.objects, item) for _, item in images]
+        shown = product(images[0][1]["properties"]["lake:product"])
+        bands = next(iter(shown.renders.values()))["bidx"]
+        low, high = _limits(chips, bands)
+        text = f"{title}\n{low.min():,.4g} … {high.max():,.4g}"
         line[0].text(
-            -0.12, 0.5, title, transform=line[0].transAxes, ha="right", va="center", fontsize=8
+            -0.1, 0.5, text, transform=line[0].transAxes, ha="right", va="center", fontsize=7
         )
-        limits = _limits(images)
-        for axis, (name, item) in zip(line, images, strict=False):
-            _show(axis, lake, item, name, limits)
+        for axis, (name, item), chip in zip(line, images, chips, strict=False):
+            properties = item["properties"]
+            moment = (properties["datetime"] or properties["start_datetime"])[:10]
+            axis.set_title(f"{name}  {moment}", fontsize=5, pad=2)
+            _show(axis, chip[[number - 1 for number in bands]], (low, high), shown)
     figure.savefig(path)
 
 
@@ -74,37 +84,33 @@ def _lines(lake: Lake, cell: Cell) -> list[tuple[str, list[tuple[str, Mapping[st
     return lines
 
 
-def _limits(images: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[float, float]:
-    """One colour range for a whole row, from the items' own statistics."""
-    means, spreads = [0.0], [1e-9]
-    for _, item in images:
-        statistics = item["assets"]["data"]["bands"][0].get("statistics") or {}
-        if "mean" in statistics:
-            means.append(statistics["mean"])
-            spreads.append(statistics["stddev"])
-    centre = float(np.mean(means[1:] or means))
-    spread = 2.5 * max(float(np.max(spreads)), float(np.std(means[1:] or means)))
-    return centre - spread, centre + spread
+def _limits(
+    chips: Sequence[NDArray[Any]], bands: Sequence[int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """One range per band for a whole row, its 1st to 99th percentile, so that dates compare."""
+    low, high = [], []
+    for number in bands:
+        values = np.concatenate([chip[number - 1].ravel() for chip in chips]).astype(float)
+        values = values[np.isfinite(values)]
+        ends = np.percentile(values, [1, 99]) if values.size else np.zeros(2)
+        low.append(ends[0])
+        high.append(max(ends[1], ends[0] + 1e-12))
+    return np.array(low), np.array(high)
 
 
 def _show(
-    axis: Any, lake: Lake, item: Mapping[str, Any], name: str, limits: tuple[float, float]
+    axis: Any,
+    data: NDArray[Any],
+    limits: tuple[NDArray[np.float64], NDArray[np.float64]],
+    shown: Product,
 ) -> None:
-    properties = item["properties"]
-    shown = product(properties["lake:product"])
-    data = read_chip(lake.index.objects, item)
-    moment = (properties["datetime"] or properties["start_datetime"])[:10]
-    axis.set_title(f"{name}\n{moment}", fontsize=6, pad=2)
-    render = next(iter(shown.renders.values()))
-    if len(render["bidx"]) == 3:
-        axis.imshow(_composite(data, render))
-    else:
-        colours = mpl.colormaps[render.get("colormap_name", "viridis")].with_extremes(bad="0.8")
-        axis.imshow(data[render["bidx"][0] - 1], cmap=colours, vmin=limits[0], vmax=limits[1])
-
-
-def _composite(data: NDArray[Any], render: Mapping[str, Any]) -> NDArray[np.float64]:
-    bands = data[[number - 1 for number in render["bidx"]]].astype(float)
-    low, high = np.array(render["rescale"], float).T[..., None, None]
-    scaled: NDArray[np.float64] = np.clip((bands - low) / (high - low), 0, 1)
-    return np.nan_to_num(scaled).transpose(1, 2, 0)
+    """One chip, (band, y, x): three bands as colours, one band by the product's colour map."""
+    low, high = limits
+    if len(data) == 3:
+        scaled = np.clip((data - low[:, None, None]) / (high - low)[:, None, None], 0, 1)
+        # The square root opens the dark tones beside snow and cloud.
+        axis.imshow(np.nan_to_num(np.sqrt(scaled)).transpose(1, 2, 0))
+        return
+    name = next(iter(shown.renders.values())).get("colormap_name", "viridis")
+    colours = mpl.colormaps[name].with_extremes(bad="0.8")
+    axis.imshow(data[0], cmap=colours, vmin=low[0], vmax=high[0])

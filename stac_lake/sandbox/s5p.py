@@ -1,9 +1,10 @@
 """Sentinel-5P level 2 granules of CO, NO2, O3 and SO2: which there are, and their one file.
 
 A granule is the day side of one orbit. The sandbox flies the orbits whose day side begins on the
-5th, 15th or 25th of a month; a search of a small area gets the nearest orbit of each such day. Of each there are several editions, as in the archives: until
-2022-07-25 the reprocessing (RPRO) in collection 03 and the superseded first processing (OFFL) in
-collection 01 or 02, after that OFFL in collection 03. Every third orbit has a second, older RPRO.
+5th, 15th or 25th of a month; a search of a small area gets the nearest orbit of each such day. Of
+each there are several editions, as in the archives: until 2022-07-25 the reprocessing (RPRO) in
+collection 03 and the superseded first processing (OFFL) in collection 01 or 02, after that OFFL in
+collection 03. Every third orbit has a second, older RPRO.
 """
 
 from __future__ import annotations

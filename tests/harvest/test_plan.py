@@ -239,7 +239,7 @@ def test_rows_survive_a_file() -> None:
 
 
 def test_select_keeps_the_paired_series() -> None:
-    with pytest.raises(ConfigError, match="has no product 's1-rtd'|unknown product"):
+    with pytest.raises(ConfigError, match="unknown product"):
         select(RECIPE, ["s1-rtd"])
     only = select(RECIPE, ["s1-rtc"])
     series = next(s for s in only.series if s.modality == "s1")

@@ -1,0 +1,44 @@
+"""One lake for all tests of the loaders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import training_lake
+from training_lake import TrainingLake
+
+from stac_lake.lake import Lake, open_lake
+from stac_lake.store.objects import Objects
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> TrainingLake:
+    return training_lake.make(str(tmp_path_factory.mktemp("training") / "lake"))
+
+
+@pytest.fixture(scope="session")
+def lake(made: TrainingLake) -> Lake:
+    return open_lake(made.url)
+
+
+@pytest.fixture(params=["disk", "s3"])
+def either_lake(request: pytest.FixtureRequest, made: TrainingLake, tmp_path: Path) -> Lake:
+    """The lake on disk, and its copy on S3."""
+    if request.param == "disk":
+        return open_lake(made.url)
+    return copied(made, request.getfixturevalue("make_bucket"), tmp_path)
+
+
+@pytest.fixture
+def s3_lake(made: TrainingLake, make_bucket: Callable[[], str], tmp_path: Path) -> Lake:
+    return copied(made, make_bucket, tmp_path)
+
+
+def copied(made: TrainingLake, make_bucket: Callable[[], str], tmp_path: Path) -> Lake:
+    url = make_bucket()
+    source, target = Objects.open(made.url), Objects.open(url)
+    for info in source.list(""):
+        target.put(info.key, source.get(info.key))
+    return open_lake(url, cache=tmp_path / "index")
