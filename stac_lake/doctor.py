@@ -19,7 +19,8 @@ def check(lake: str, stand_in: str | None) -> list[dict[str, Any]]:
     upstream = Upstream(stand_in=stand_in)
     for name, provider in providers().items():
         try:
-            lines.append(_line(name, True, upstream.check(name)))
+            said = upstream.check(name)
+            lines.append(_line(name, "NOT reachable" not in said, said))
         except StacLakeError as error:
             lines.append(_line(name, False, str(error)))
         missing = upstream.missing_credentials(name)

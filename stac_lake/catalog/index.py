@@ -111,9 +111,9 @@ class Index:
 
         Its view `items` holds the current version of every item that is not retired, with the
         columns of `rows.SCHEMA`, and `filename` and `file_row_number`, which name a row for good.
-        Its view `versions` holds superseded and retired ones, too; its table `products` holds the
-        products that have items. It reads the data files and nothing else. Times are TIMESTAMPTZ; fetch `epoch_us(…)` of them, as fetching them whole
-        needs pytz.
+        Its view `versions` holds superseded and retired ones, too; its table `products` the
+        products that have items. It reads the data files and nothing else. Times are TIMESTAMPTZ;
+        fetch `epoch_us(…)` of them, as fetching them whole needs pytz.
 
         Raises:
             CatalogError: there is no such version.

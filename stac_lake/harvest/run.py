@@ -228,6 +228,10 @@ class Harvest:
         finally:
             # Also on Ctrl-C: what is finished must be visible, and must not be done again.
             flush()
+        ended = [run.report.outcomes.get(row.slot.id) for _, row in pending]
+        if any(outcome and outcome.state == "skipped" for outcome in ended):
+            # Another harvester stored it, or an earlier attempt at the task that did not come back.
+            self.index.reconcile({row.slot.cell for _, row in pending})
         return [
             (series, row)
             for series, row in pending

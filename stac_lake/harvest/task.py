@@ -12,7 +12,7 @@ from stac_lake import __version__
 from stac_lake.catalog.commit import commit
 from stac_lake.catalog.index import IndexRow
 from stac_lake.catalog.item import ItemFacts
-from stac_lake.errors import PixelError, UpstreamError
+from stac_lake.errors import PixelError, StacLakeError, UpstreamError
 from stac_lake.harvest.choose import Choice, choose, is_composite, opened
 from stac_lake.pixels.cog import encode_cog
 from stac_lake.pixels.operators import Operator, operator_for
@@ -156,9 +156,9 @@ class _Work:
             try:
                 self._cut_all(list(every.values()), rows)
             except (UpstreamError, PixelError) as error:
-                broken = error.context.get("item")
+                broken = _scene_at_fault(error, every.values())
                 spare = isinstance(self.task.product.values, Column) and not error.retryable
-                if spare and broken in every and len(every) > 1:
+                if spare and broken and len(every) > 1:
                     losers[broken] = f"{type(error).__name__}: {error}"
                     del every[broken]
                     continue
@@ -249,7 +249,8 @@ class _Work:
         )
         done = commit(self.objects, facts, cog.data, refresh=self.task.refresh)
         first = chip.scenes[0] if chip.scenes else None
-        self.rows.append(IndexRow(done.document, done.version))
+        if done.won:
+            self.rows.append(IndexRow(done.document, done.version))
         self.outcomes.append(
             Outcome(
                 row.slot.id,
@@ -268,3 +269,12 @@ class _Work:
         self.outcomes.append(
             Outcome(row.slot.id, state, row.digest, reason, losers={**row.superseded, **losers})
         )
+
+
+def _scene_at_fault(error: StacLakeError, scenes: Iterable[Scene]) -> str | None:
+    """Id of the scene that an error names, itself or by one of its files."""
+    named = (error.context.get("item"), error.context.get("asset"))
+    for scene in scenes:
+        if {scene.id, *(asset.href for asset in scene.assets.values())} & set(named):
+            return scene.id
+    return None

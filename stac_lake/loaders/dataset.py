@@ -219,9 +219,7 @@ class LakeDataset:
         chip = read_tiles(self._objects, image.tiles)
         data = chip[: self.shapes[name].bands]
         normal = self.normalization[name]
-        block["data"][n, t] = (
-            normal.apply(data, item.nodata) if normal else np.nan_to_num(data, posinf=0, neginf=0)
-        )
+        block["data"][n, t] = normal.apply(data, item.nodata) if normal else _finite(data)
         block["valid"][n, t] = valid_mask(item, chip)
         orbits = None if item.has_qa else chip[item.band_names.index("n_orbits")]
         block["qa"][n, t] = qa_flags(item, chip) if orbits is None else orbits
@@ -251,6 +249,10 @@ class LakeDataset:
             f"no item of {self._objects.url} matches: try `stac-lake query --count`, "
             "or unit='cell' where there are no patches"
         )
+
+
+def _finite(data: NDArray[Any]) -> NDArray[Any]:
+    return data if data.dtype.kind == "u" else np.where(np.isfinite(data), data, 0)
 
 
 def _check(unit: str, times: str | int, missing: str, normalize: str | None) -> None:

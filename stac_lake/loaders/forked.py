@@ -8,6 +8,7 @@ own, which finds credentials, region and endpoint just as `Objects` does.
 from __future__ import annotations
 
 import os
+import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ CONNECTIONS = 16
 """Requests that one process has under way at a time."""
 
 _IMPORTED_BY = os.getpid()
+_MAKING = threading.Lock()
 
 
 def in_forked_process() -> bool:
@@ -41,9 +43,9 @@ def read_range(objects: Objects, key: str, start: int, stop: int) -> bytes:
     bucket, _, prefix = objects.url.removeprefix("s3://").partition("/")
     whole = f"{prefix}/{key}" if prefix else key
     try:
-        found = _client(os.getpid()).get_object(
-            Bucket=bucket, Key=whole, Range=f"bytes={start}-{stop - 1}"
-        )
+        with _MAKING:
+            client = _client(os.getpid())
+        found = client.get_object(Bucket=bucket, Key=whole, Range=f"bytes={start}-{stop - 1}")
         data: bytes = found["Body"].read()
     except ClientError as error:
         if error.response["Error"]["Code"] == "NoSuchKey":

@@ -158,9 +158,7 @@ def _warped(
     out = np.full((block.shape[0], *grid.shape), fill, block.dtype)
     if not block.size:
         return out
-    x, y = _centres(grid)
-    if source.epsg != grid.epsg:
-        x, y = _transformer(grid.epsg, source.epsg).transform(x, y)
+    x, y = _centres(grid) if source.epsg == grid.epsg else _centres_in(source.epsg, grid)
     a, _, c, _, e, f = source.transform
     column, row = (x - c) / a - 0.5, (y - f) / e - 0.5  # in pixel centres
     near = (np.floor(row + 0.5).astype(np.int64), np.floor(column + 0.5).astype(np.int64))
@@ -176,6 +174,14 @@ def _warped(
                 values = np.clip(np.rint(values), limits.min, limits.max)
             target[inside] = np.where(nearest == fill, nearest, values.astype(block.dtype))
     return out
+
+
+@lru_cache(maxsize=32)
+def _centres_in(epsg: int, grid: PixelGrid) -> tuple[Vector, Vector]:
+    """Centres of a grid's pixels in another CRS; all scenes and bands of a patch share them."""
+    x, y = _transformer(grid.epsg, epsg).transform(*_centres(grid))
+    x.flags.writeable = y.flags.writeable = False
+    return x, y
 
 
 def _kernel(

@@ -29,6 +29,7 @@ from stac_lake.sandbox.swaths import Swath
 HEIGHT_KM = 814.5
 GLINT_DEGREES = 25.0
 _BLOCK_ROWS = 512  # rows made at a time, so that a full frame needs little memory
+_THIN_COLUMNS = 1000
 # Bits from the top; one saturation bit per band follows below 21.
 FLAGS: Mapping[str, int] = {
     name: 31 - place
@@ -113,7 +114,6 @@ class Block:
     ground: Ground
 
 
-@lru_cache(maxsize=2)
 def _block(frame: Frame, first: int) -> Block:
     swath = frame.swath
     rows = np.arange(first, min(first + _BLOCK_ROWS, swath.rows))
@@ -125,10 +125,17 @@ def _block(frame: Frame, first: int) -> Block:
     return Block(rows, middles, lon, lat, day, ground(lon, lat, day, zenith))
 
 
+# All files of a frame are made of the same blocks. Those of a thin frame have 10 MB, and many
+# frames are asked for side by side; those of a full one have 200 MB.
+_thin_block = lru_cache(maxsize=24)(_block)
+_full_block = lru_cache(maxsize=2)(_block)
+
+
 def blocks(frame: Frame) -> Iterator[Block]:
     """A frame from its first row to its last in blocks of rows."""
+    block = _thin_block if frame.swath.columns <= _THIN_COLUMNS else _full_block
     for first in range(0, frame.swath.rows, _BLOCK_ROWS):
-        yield _block(frame, first)
+        yield block(frame, first)
 
 
 def packed_radiance(frame: Frame, band: str, block: Block) -> NDArray[np.uint16]:

@@ -39,7 +39,7 @@ series:
   - modality: s1
     products: [s1-grd, s1-rtc]
     windows:
-      summer: [[2021-06-01, 2021-06-07]]
+      summer: [[2021-06-01, 2021-06-12]]
       spring: [[2021-05-12, 2021-05-13]]
   - modality: s3
     products: [s3-olci-efr]

@@ -81,7 +81,7 @@ def test_predictors_that_others_write(tmp_path: Path, lake: Lake, predictor: int
         "driver": "GTiff", "count": 3, "height": 28, "width": 28, "dtype": dtype,
         "tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "zstd",
         "interleave": "pixel", "predictor": predictor, "crs": "EPSG:4326",
-        "transform": rasterio.transform.from_origin(0, 1, 0.1, 0.1),
+        "transform": rasterio.Affine(0.1, 0, 0, 0, -0.1, 1),
     }  # fmt: skip
     with rasterio.open(path, "w", **kind) as file:
         file.write(data)
@@ -146,7 +146,6 @@ def test_foreign_and_missing_assets(either_lake: Lake) -> None:
     asset["href"] = good[:-5] + "x.tif"
     with pytest.raises(KeyMissing):
         read_chip(objects, item)
-    asset["href"] = good.replace("s5p-no2", "../../../x")
     asset["href"] = objects.url + "/elsewhere.tif"
     with pytest.raises(BadRaster, match="cell"):
         read_chip(objects, item)
@@ -164,7 +163,5 @@ def test_needs_no_optional_package() -> None:
         "import sys; import stac_lake.loaders; "
         "print([m for m in ('torch', 'imagecodecs', 'rasterio', 'xarray') if m in sys.modules])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"

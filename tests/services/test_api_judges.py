@@ -18,6 +18,7 @@ import pytest
 import rasterio
 import requests
 from rio_cogeo import cog_info, cog_validate
+
 from stac_lake.sandbox.holdings import catalog
 
 with warnings.catch_warnings():
@@ -41,9 +42,20 @@ CELL = [-96.125, 43.875, -95.875, 44.125]
 EXTENSIONS = "https://stac-extensions.github.io"
 CORE = "https://schemas.stacspec.org"
 
+PLATFORMS = ("aws-s3", "custom-s3", "ms-azure")
 UNRECORDED = {
+    f"{EXTENSIONS}/alternate-assets/v1.2.0/schema.json",
+    f"{EXTENSIONS}/authentication/v1.1.0/schema.json",
+    f"{EXTENSIONS}/classification/v2.0.0/schema.json",
+    f"{EXTENSIONS}/mgrs/v1.0.0/schema.json",
+    f"{EXTENSIONS}/product/v0.1.0/schema.json",
+    f"{EXTENSIONS}/product/v1.0.0/schema.json",
+    f"{EXTENSIONS}/sentinel-2/v1.0.0/schema.json",
     "https://cs-si.github.io/eopf-stac-extension/v1.2.0/schema.json",
-    "https://landsat.usgs.gov/stac/landsat-extension/v1.1.1/schema.json",
+    *(f"{EXTENSIONS}/storage/v2.0.0/platforms/{name}.json" for name in PLATFORMS),
+    "https://proj.org/schemas/v0.2/projjson.schema.json",
+    "https://proj.org/schemas/v0.5/projjson.schema.json",
+    "https://proj.org/schemas/v0.7/projjson.schema.json",
 }
 """Schemas that are NOT checked, because nobody recorded them: whatever they ask is allowed."""
 
@@ -77,15 +89,17 @@ def schema_map(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         found[f"{folder}/{entry.name}"] = str(entry)
     for entry in (packaged / "geojson").iterdir():
         found[f"https://geojson.org/schema/{entry.name}"] = str(entry)
-    allow = tmp_path_factory.mktemp("schemas") / "all.json"
-    allow.write_text("{}")
-    return found | dict.fromkeys(UNRECORDED, str(allow))
+    free = tmp_path_factory.mktemp("schemas") / "all.json"
+    free.write_text('{"$schema": "http://json-schema.org/draft-07/schema#"}')
+    return found | dict.fromkeys(UNRECORDED, str(free))
 
 
 def judge(document: dict[str, Any], schema_map: dict[str, str]) -> None:
     validator = StacValidate(schema_map=dict(schema_map))
-    assert validator.validate_dict(document), validator.message
-    assert validator.message[0]["valid_stac"] is True
+    told = validator.validate_dict(document)
+    first = validator.message[0]
+    assert told, f"{first.get('failed_schema')}: {first.get('error_message')}"
+    assert first["valid_stac"] is True
 
 
 @pytest.mark.parametrize(("provider", "collection"), HELD if SCHEMAS else [])
@@ -158,10 +172,10 @@ def test_rio_cogeo_accepts_cogs_over_http(
     assert (valid, errors, warnings) == (True, [], [])
     told = cog_info(path, config=GDAL)
     assert told.COG
-    assert told.Profile.Compression == "DEFLATE"
-    if collection.startswith("sentinel"):
-        assert told.Profile.Blocksize == (1024, 1024) or collection == "sentinel-1-rtc"
-        assert [ifd.Decimation for ifd in told.IFD[1:]][:2] == [2, 4]
+    assert told.Compression == "DEFLATE"
+    if collection.startswith("sentinel-2"):
+        assert {ifd.Blocksize for ifd in told.IFD[:2]} == {(1024, 1024)}
+        assert [ifd.Decimation for ifd in told.IFD[1:3]] == [2, 4]
     with rasterio.Env(**GDAL), rasterio.open(path) as source:
         shape = item["properties"].get("proj:shape") or item["assets"][asset].get("proj:shape")
         if shape:

@@ -151,27 +151,28 @@ def test_create_only_put_has_one_winner_of_sixteen(on_gateway: Ceph, make_lake: 
         assert read(on_gateway, url, f"race/{key}") == f"writer {winner}".encode()
 
 
-def test_commit_survives_a_kill_at_every_store_call(on_gateway: Ceph, make_lake: Make) -> None:
-    """The small harvest of the first tier kills itself before call 0, 1, 2 … until one ends."""
+def test_commit_survives_a_kill_before_every_third_store_call(
+    on_gateway: Ceph, make_lake: Make
+) -> None:
+    """The small harvest of the first tier kills itself before call 0, 3, 6 … until one ends."""
     base = make_lake()
-    codes = crash("each", base, 30)
-    alive = codes.index(0)
-    assert codes[:alive] == [-signal.SIGKILL] * alive
-    assert alive > 20
-    for at in range(alive):
+    for at in range(0, 90, 3):
         url = f"{base}/{at}"
+        code = crash("at", url, at)[0]
         objects = Objects.open(url)
         problems = {finding.problem for finding in verify(objects, Index(objects))}
         assert problems <= {"not_in_index"}
+        since = on_gateway.log_size()
         assert crash("harvest", url, 1) == [0]
         assert verify(objects, Index(objects)) == []
-        assert [key[-7:] for key in objects_of(on_gateway, url) if "/items/" in key] == [
-            "/1.json",
-            "/1.json",
-        ]
-    since = on_gateway.log_size()
-    assert crash("harvest", f"{base}/0", 1) == [0]
-    assert writes(on_gateway.settled_requests(since)) == []
+        items = [key for key in objects_of(on_gateway, url) if "/items/" in key]
+        assert [key[-7:] for key in items] == ["/1.json", "/1.json"]
+        if code == 0:
+            assert writes(on_gateway.settled_requests(since)) == []
+            break
+        assert code == -signal.SIGKILL
+    assert code == 0
+    assert at > 20
 
 
 def test_four_writers_append_to_one_index(on_gateway: Ceph, make_lake: Make) -> None:
@@ -206,7 +207,7 @@ def test_a_harvest_is_whole_and_a_second_one_makes_no_put(
     assert objects_of(on_gateway, lake) == before
 
 
-@pytest.mark.parametrize("at", [1, 2, 5, 14, 26, 28])
+@pytest.mark.parametrize("at", [1, 5, 14, 28])
 def test_kill_of_a_harvester(at: int, on_gateway: Ceph, make_lake: Make, origin: str) -> None:
     """SIGKILL as soon as the gateway has logged that many writes."""
     url = make_lake()
@@ -237,9 +238,6 @@ def test_kill_of_a_harvester(at: int, on_gateway: Ceph, make_lake: Make, origin:
     check_whole(on_gateway, url)
     after = objects_of(on_gateway, url)
     assert {key: after[key] for key in survivors} == survivors
-    since = on_gateway.log_size()
-    assert harvest(url, origin)["skipped"] == 13
-    assert writes(on_gateway.settled_requests(since)) == []
 
 
 def test_two_harvesters_of_one_cell(on_gateway: Ceph, make_lake: Make, origin: str) -> None:
@@ -276,7 +274,9 @@ def test_queries_find_what_the_bucket_holds(on_gateway: Ceph, lake: str) -> None
         if name.startswith("s5p")
     }
     middle = sorted(orbits.values())[len(orbits) // 2]
-    many = opened.search({"s5p-no2": f"lake:n_orbits >= {middle}"}, cells=[772176])
+    # Products that a filter per product does not name pass whole.
+    wanted = {"s5p-no2": f"lake:n_orbits >= {middle}"}
+    many = opened.search(wanted, cells=[772176], products="s5p-no2")
     assert {item["id"] for item in many} == {n for n, v in orbits.items() if v >= middle}
     spring = opened.search(datetime="2021-03-01T00:00:00Z/2021-05-31T23:59:59Z", products="s5p-no2")
     assert sorted(item["id"] for item in spring) == IDS[3:6]
@@ -305,6 +305,8 @@ def test_readers_of_the_index_fetch_each_file_once(
     assert fetched(since) == []
 
 
+@pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")  # odc-geo
+@pytest.mark.filterwarnings("ignore:The 'shapely.ops.transform:DeprecationWarning")  # odc-geo
 def test_pixels_by_gdal_and_odc_stac(on_gateway: Ceph, lake: str) -> None:
     """GDAL's own S3 client reads the COG where it is, as the downloaded bytes say."""
     opened = open_lake(lake)
