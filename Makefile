@@ -40,7 +40,7 @@ test-services: $(INSTALLED) $(TORCH) ## Tests against real services and judges (
 
 sandbox-check: $(INSTALLED) ## Ask the field's own readers about the sandbox's files
 	bash tests/services/install.sh judges
-	$(BIN)/python -m pytest tests/services/test_sandbox_judges.py
+	$(BIN)/python -m pytest tests/services/test_sandbox_judges.py tests/services/test_api_judges.py
 
 check: $(INSTALLED) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .

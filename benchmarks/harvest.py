@@ -1,4 +1,4 @@
-"""The harvest of one cell from the warm sandbox, and its peer: what odc-stac needs for its crops."""
+"""The harvest of one cell from the warm sandbox, and its peer, odc-stac, for the same crops."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def harvest(upstream: Sandbox, lake: Path, *options: str) -> Cost:
     shutil.rmtree(lake, ignore_errors=True)
     place = ("--lake", str(lake), "--upstream", upstream.url)
     cost = upstream.run([*_PROGRAM, "harvest", *place, "--json", *(options or _cell())])
-    report = json.loads(cost.output[cost.output.rindex('{"stored"') :])
+    end = cost.output[cost.output.rindex('{"stored": ', 0, cost.output.index('"products"')) :]
+    report, _ = json.JSONDecoder().raw_decode(end)
     if report["failed"] or not report["stored"]:
         raise RuntimeError(f"the harvest has failed slots: {report}")
     return cost

@@ -125,7 +125,7 @@ def sandbox(delay_ms: float = 0) -> Iterator[Sandbox]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     options = ["--port", str(port), "--cache", str(default_cache()), "--delay-ms", str(delay_ms)]
-    command = [sys.executable, "-m", "stac_lake", "sandbox", *options]
+    command = [sys.executable, "-c", "from stac_lake.cli import main; main()", "sandbox", *options]
     log = Path(default_cache()).with_suffix(".log")
     with log.open("wb") as sink, subprocess.Popen(command, stdout=sink, stderr=sink) as process:
         found = Sandbox(f"http://127.0.0.1:{port}")

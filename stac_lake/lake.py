@@ -188,12 +188,17 @@ class Lake:
 
         Returns:
             Variables with dimensions (time, y, x).
+
+        Raises:
+            QueryError: there are no items.
         """
         import odc.stac
         import pystac
 
         odc.stac.configure_rio(cloud_defaults=True, **_gdal_options(self.index.objects))
         parsed = [pystac.Item.from_dict(dict(item)) for item in items]
+        if not parsed:
+            raise QueryError("nothing to open: no items")
         wanted = None if bands is None else list(bands)
         return odc.stac.load(parsed, bands=wanted, **{"chunks": {}, **options})
 

@@ -268,8 +268,9 @@ class Harvest:
         """Something that runs tasks and yields them as they end, on threads or on a cluster."""
         from distributed import Client, as_completed
 
-        # Importing distributed makes it log every connection of the in-process cluster.
-        logging.getLogger("distributed").setLevel(logging.ERROR)
+        # It logs each connection of the in-process cluster, and each exception that comes back
+        # through its future anyway.
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
         # It looks for this machine's outward address even where nothing leaves the process.
         warnings.filterwarnings("ignore", "Couldn't detect a suitable IP", RuntimeWarning)
         if self.scheduler:
@@ -287,7 +288,7 @@ class Harvest:
 
         def submit(jobs: Sequence[Task]) -> Iterator[tuple[Task, Done]]:
             futures = {
-                client.submit(run_task, job, self.context, pure=False, retries=2): job
+                client.submit(run_task, job, self.context, pure=False): job
                 for job in jobs
             }
             try:

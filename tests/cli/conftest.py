@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -52,10 +52,8 @@ def stac_lake(capsys: pytest.CaptureFixture[str]) -> Program:
 
 
 @pytest.fixture(scope="module")
-def filled(
-    origin: str, recipe_file: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+def filled(origin: str, recipe_file: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A lake with two items of Sentinel-1 and the heights; not to be changed."""
     lake = str(tmp_path_factory.mktemp("filled") / "lake")
     small.run(lake, origin, recipe_file, "s1-rtc", "dem-glo30")
-    yield lake
+    return lake

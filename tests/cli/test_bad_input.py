@@ -1,4 +1,4 @@
-"""What a user can get wrong, or a machine can: one clear message, the right exit code, no debris."""
+"""What users and machines do wrong: one clear message, the right exit code, no debris."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def arguments(lake: str, origin: str, recipe_file: str) -> list[str]:
     """A harvest of three items."""
     chosen = [part for name in PRODUCTS for part in ("--product", name)]
     place = ["--grid", str(CELL.id), "--lake", lake, "--upstream", origin]
-    return ["harvest", *place, "--recipe", recipe_file, "--workers", "1", *chosen]
+    return ["harvest", *place, "--recipe", recipe_file, "--workers", "3", *chosen]
 
 
 def start(lake: str, origin: str, recipe_file: str, **changes: str) -> subprocess.Popen[str]:
@@ -72,16 +72,21 @@ def test_killed_at_a_moment(origin: str, recipe_file: str, disk: str, pattern: s
     assert {item["id"] for item in open_lake(disk).search()} == SLOTS
 
 
-def test_ctrl_c_ends_with_130_and_resumes(origin: str, recipe_file: str, disk: str) -> None:
-    process = start(disk, origin, recipe_file)
-    assert wait_for(disk, "cells/**/items/*/*.json", process)
+def test_ctrl_c_ends_with_130_and_resumes(
+    sandbox: str, arm: Callable[..., None], recipe_file: str, disk: str
+) -> None:
+    """Interrupted while the files of the heights do not come."""
+    arm(kind="gateway_timeout", path="/earth-search/s3/", wait_s=60)
+    process = start(disk, sandbox, recipe_file)
+    assert wait_for(disk, "cells/**/items/s1-*/*.json", process)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "run the same command again" in stderr
     assert "Traceback" not in stderr
     assert small.execute("verify", "--lake", disk).returncode == 0
-    report = small.run(disk, origin, recipe_file, *PRODUCTS)
+    requests.post(f"{sandbox}/_sandbox/reset", timeout=30)
+    report = small.run(disk, sandbox, recipe_file, *PRODUCTS)
     assert set(report.outcomes) == SLOTS
     assert set(small.items(disk)) == {f"{slot}/1" for slot in SLOTS}
     assert small.problems(disk) == []

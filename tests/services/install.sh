@@ -41,11 +41,15 @@ fi
 # Bookworm's Ceph 16 refuses quoted ETags and ignores conditions on multipart uploads.
 if [[ ! -x $ceph/usr/bin/radosgw ]]; then
   need mmdebstrap mmdebstrap
+  # A mirror that this machine takes in spite of its age is taken in there, too.
+  dated=true
+  eval "$(apt-config shell dated Acquire::Check-Valid-Until)"
   mkdir -p "$(dirname "$ceph")"
   rm -rf "$ceph.partial"
   mmdebstrap --quiet --variant=apt \
     --include=radosgw,ceph-mon,ceph-osd,ceph-common \
     --aptopt='APT::Install-Recommends "false"' \
+    --aptopt="Acquire::Check-Valid-Until \"$dated\"" \
     forky "$ceph.partial" \
     "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${DEBIAN_MIRROR:-http://deb.debian.org/debian} forky main"
   mv "$ceph.partial" "$ceph"
