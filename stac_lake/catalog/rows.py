@@ -24,8 +24,7 @@ from stac_lake.quality.properties import PROPERTIES, Kind
 from stac_lake.types import Slot
 
 ROW_GROUP = 2048
-"""Rows per row group: what a query for one cell has to decode at most. Documents weigh about 10 kB,
-so this is 20 MB; one tenth of it makes every query read more metadata than it saves in rows."""
+"""Rows per row group: what a query for one cell has to decode at most, 20 MB of documents."""
 
 _TYPES: dict[Kind, Any] = {
     "string": pa.string(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import Annotated
 
@@ -17,6 +18,9 @@ from stac_lake.errors import (
     QueryError,
     StacLakeError,
 )
+
+INTERRUPTED = 130
+"""128 + SIGINT, as shells count it."""
 
 app = typer.Typer(
     name="stac-lake",
@@ -56,7 +60,14 @@ def _options(
 
 def main() -> None:
     """Entry point of `stac-lake`."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code == INTERRUPTED:
+        # A thread that waits for a provider would hold up the end, for minutes. Dropping it is safe:
+        # nothing of an item is visible before its last write.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -66,7 +77,7 @@ def run(arguments: list[str]) -> int:
     except SystemExit as stop:
         # Usage errors and --help end here, with their message already written.
         code = int(stop.code or 0)
-        if code == 130:
+        if code == INTERRUPTED:
             _say("interrupted: what was finished is kept; run the same command again to go on")
         return code
     except (ConfigError, GridError, QueryError) as error:

@@ -287,10 +287,7 @@ class Harvest:
             )
 
         def submit(jobs: Sequence[Task]) -> Iterator[tuple[Task, Done]]:
-            futures = {
-                client.submit(run_task, job, self.context, pure=False): job
-                for job in jobs
-            }
+            futures = {client.submit(run_task, job, self.context, pure=False): job for job in jobs}
             try:
                 for future in as_completed(futures):
                     job = futures[future]
@@ -305,8 +302,16 @@ class Harvest:
             finally:
                 client.cancel(list(futures), force=True)
 
-        with client:
+        interrupted = False
+        try:
             yield submit
+        except KeyboardInterrupt:
+            # Closing waits for the tasks, and those perhaps for a provider that does not answer.
+            interrupted = True
+            raise
+        finally:
+            if not interrupted:
+                client.close()
 
 
 Submit = Callable[[Sequence[Task]], Iterator[tuple[Task, Done]]]

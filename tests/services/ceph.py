@@ -68,7 +68,8 @@ class Ceph:
         )
 
     def log_size(self) -> int:
-        """Where the access log ends."""
+        """Where the access log ends, with all lines of what was answered before."""
+        self.settled_requests(self._log.stat().st_size)
         return self._log.stat().st_size
 
     def requests(self, since: int = 0) -> list[Request]:
