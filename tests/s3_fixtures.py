@@ -81,9 +81,7 @@ def s3() -> Iterator[S3Server]:
 
 
 @pytest.fixture
-def make_bucket(
-    s3: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[[], str]:
+def make_bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], str]:
     """Points this process at the server; a call makes a bucket and returns a lake's URL in it."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3.url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test-key")

@@ -62,7 +62,7 @@ def main() -> None:
     """Entry point of `stac-lake`."""
     code = run(sys.argv[1:])
     if code == INTERRUPTED:
-        # A thread that waits for a provider would hold up the end, for minutes. Dropping it is safe:
+        # A thread that waits for a provider would hold up the end for minutes. Dropping it is safe:
         # nothing of an item is visible before its last write.
         sys.stdout.flush()
         sys.stderr.flush()

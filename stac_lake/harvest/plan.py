@@ -85,7 +85,7 @@ class Known:
             slot = want.slot(item.id).id
             if self.stored.get(slot) == key:
                 return Outcome(slot, "skipped", key)
-            if not _cannot_serve(item, finder):
+            if not (_cannot_serve(item, finder) or self._found_nothing(slot, key)):
                 break
         first, key = candidates[0]
         last = self.tried.get(want.slot(first.id).id)
@@ -97,6 +97,20 @@ class Known:
             return None
         return last
 
+    def _found_nothing(self, slot: str, key: str) -> bool:
+        """Whether a slot was searched in vain before, and is not to be searched again."""
+        last = self.tried.get(slot)
+        return (
+            not self.retry
+            and last is not None
+            and (last.state, last.digest) == ("empty", key)
+            and last.reason in SEARCHED
+        )
+
+
+SEARCHED = ("no_scene", "not_covered", "all_cloud")
+"""Reasons that an upstream search gave."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -105,10 +119,13 @@ class Plan:
     Attributes:
         rows: Slots to work on, and slots that are empty or failed already.
         settled: Outcomes that needed no search.
+        passed: Preferred products that were searched in vain where another one serves: for the
+            ledger, so that the next run does not search them again.
     """
 
     rows: tuple[PlanRow, ...]
     settled: tuple[Outcome, ...]
+    passed: tuple[Outcome, ...] = ()
 
 
 def plan_block(
@@ -150,11 +167,16 @@ def plan_block(
             open_wants.append(want)
     search = _BlockSearch(series, finder, frozenset(without))
     first_reason: dict[Want, str] = {}
+    passed: list[Outcome] = []
     for item in items:
         if not open_wants:
             break
         served, reasons = search.product(item, open_wants)
         rows += served.values()
+        for want in served:
+            if (reason := first_reason.get(want)) in SEARCHED:
+                key = digest(items[0], want.windows)
+                passed.append(Outcome(want.slot(items[0].id).id, "empty", key, reason))
         for want, reason in reasons.items():
             first_reason.setdefault(want, reason)
         open_wants = [want for want in open_wants if want not in served]
@@ -168,7 +190,7 @@ def plan_block(
                 providers_failed=dict(search.failed),
             )
         )
-    return Plan(tuple(sorted(rows, key=lambda row: row.slot)), tuple(settled))
+    return Plan(tuple(sorted(rows, key=lambda row: row.slot)), tuple(settled), tuple(passed))
 
 
 class _BlockSearch:

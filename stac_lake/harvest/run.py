@@ -183,6 +183,7 @@ class Harvest:
     def _settle(self, found: Plan, run: _Run) -> None:
         """Record what needs no work: skipped before any search, or nothing to be had."""
         outcomes = list(found.settled)
+        self.ledger.write(found.passed, run.last, datetime.now(UTC))
         for row in found.rows:
             if not _is_work(row):
                 reason = row.reason or "no_scene"

@@ -196,7 +196,9 @@ def _squares(zone: int, south: bool, bbox: Bbox) -> Iterator[Tile]:
     lon, lat = np.meshgrid(np.linspace(w, e, 9), np.linspace(low, high, 9))
     x, y = from_lonlat(epsg).transform(lon.ravel(), lat.ravel())
     left, right = int((min(x) - TILE_M) // SQUARE_M), int(max(x) // SQUARE_M)
-    first, last = int((min(y) - TILE_M) // SQUARE_M), int(max(y) // SQUARE_M)
+    # A tile hangs from the top of its square: it reaches 9.8 km below the square's bottom.
+    first = int((min(y) - TILE_M) // SQUARE_M)
+    last = int((max(y) + TILE_M - SQUARE_M) // SQUARE_M)
     floor, ceiling = (0, 10_000_000) if south else (0, 9_400_000)
     for column in range(max(left, 1), min(right, 8) + 1):
         for row in range(first, last + 1):

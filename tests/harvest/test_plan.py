@@ -202,6 +202,21 @@ def test_the_better_product_is_made_when_its_keys_arrive() -> None:
     assert "s2-l1c summer" in by_slot(plan(Shelf(both), "s2", Known(stored)))
 
 
+def test_a_product_searched_in_vain_is_not_searched_again_where_another_serves() -> None:
+    shelf = Shelf({"sentinel-2-c1-l2a": [scene("a", "2022-06-21T12:00")]})
+    first = plan(shelf, "s2")
+    assert [(o.slot.split("_")[0], o.reason) for o in first.passed] == [("s2-l1c", "no_scene")]
+    stored = {r.slot.id: r.digest for r in first.rows if r.candidates}
+    empty = [Outcome(r.slot.id, "empty", r.digest, r.reason) for r in first.rows if r.reason]
+    tried = {o.slot: o for o in (*first.passed, *empty)}
+    shelf.asked.clear()
+    again = plan(shelf, "s2", Known(stored, tried))
+    assert sorted(o.state for o in again.settled) == ["empty", "empty", "empty", "skipped"]
+    assert shelf.asked == []
+    plan(shelf, "s2", Known(stored, tried, retry=True))
+    assert "sentinel-2-l1c" in shelf.asked
+
+
 def test_sea_is_a_plan_row_without_candidates() -> None:
     rows = by_slot(plan(Shelf(), "dem", cell=cell_at(-150, 0)))
     assert rows["dem-glo30 static"].reason is None

@@ -47,14 +47,24 @@ class FileSource:
 
 def encode(data: np.ndarray, epsg: int, transform: Sequence[float], **profile: Any) -> bytes:
     """A raster file of (band, y, x) by rasterio; GTiff in tiles of 256 unless told otherwise."""
-    tiled = {"driver": "GTiff", "tiled": True, "blockxsize": 256, "blockysize": 256,
-             "compress": "deflate"}
+    tiled = {
+        "driver": "GTiff",
+        "tiled": True,
+        "blockxsize": 256,
+        "blockysize": 256,
+        "compress": "deflate",
+    }
     settings = profile if "driver" in profile else {**tiled, **profile}
     overviews = settings.pop("overviews", [])
     with MemoryFile() as memory:
         with memory.open(
-            count=data.shape[0], height=data.shape[1], width=data.shape[2], dtype=data.dtype,
-            crs=f"EPSG:{epsg}", transform=Affine(*transform), **settings,
+            count=data.shape[0],
+            height=data.shape[1],
+            width=data.shape[2],
+            dtype=data.dtype,
+            crs=f"EPSG:{epsg}",
+            transform=Affine(*transform),
+            **settings,
         ) as dataset:
             dataset.write(data)
             if overviews:
@@ -65,9 +75,17 @@ def encode(data: np.ndarray, epsg: int, transform: Sequence[float], **profile: A
 def scene_of(product: str, files: Mapping[str, str], **changes: Any) -> Scene:
     """A scene whose assets are key → href."""
     facts: dict[str, Any] = {
-        "id": f"{product}-scene", "product": product, "provider": "earth-search",
-        "collection": "sentinel-2-c1-l2a", "start": MOMENT, "end": MOMENT, "footprint": {},
-        "acquisition": "a", "version": "1", "href": "https://example.com/item", **changes,
+        "id": f"{product}-scene",
+        "product": product,
+        "provider": "earth-search",
+        "collection": "sentinel-2-c1-l2a",
+        "start": MOMENT,
+        "end": MOMENT,
+        "footprint": {},
+        "acquisition": "a",
+        "version": "1",
+        "href": "https://example.com/item",
+        **changes,
     }
     assets = {key: Asset(key, href, facts["provider"]) for key, href in files.items()}
     return Scene(assets=assets, **facts)

@@ -43,8 +43,15 @@ def power():
 def files(power):
     return {
         name: encode(
-            data, 32615, (10, 0, CORNER[0], 0, -10, CORNER[1]), driver="COG", nodata=-32768,
-            compress="deflate", predictor="YES", blocksize=128, overview_count=3,
+            data,
+            32615,
+            (10, 0, CORNER[0], 0, -10, CORNER[1]),
+            driver="COG",
+            nodata=-32768,
+            compress="deflate",
+            predictor="YES",
+            blocksize=128,
+            overview_count=3,
             overview_resampling="nearest",
         )
         for name, data in power.items()
@@ -106,7 +113,9 @@ def test_measure_reads_an_overview_only(files):
 def test_half_a_pixel_off_is_warped_and_says_so(files, power):
     moved = {
         name: encode(
-            np.full_like(data, 0.05), 32615, (10, 0, CORNER[0] + 5, 0, -10, CORNER[1] - 5),
+            np.full_like(data, 0.05),
+            32615,
+            (10, 0, CORNER[0] + 5, 0, -10, CORNER[1] - 5),
             nodata=-32768,
         )
         for name, data in power.items()

@@ -21,7 +21,11 @@ from stac_lake.types import Chip, cell_grid, patch_grid
 RNG = np.random.default_rng(5)
 PATCH = Patch(32615, 600000, 4900020)
 TILES = {
-    "s2-l2a": 272, "s2-l1c": 272, "s1-rtc": 272, "s3-olci-efr": 96, "s5p-no2": 32,
+    "s2-l2a": 272,
+    "s2-l1c": 272,
+    "s1-rtc": 272,
+    "s3-olci-efr": 96,
+    "s5p-no2": 32,
     "dem-glo30": 512,
 }
 
@@ -129,28 +133,47 @@ def test_odc_stac_opens_it_by_band(tmp_path):
     path = tmp_path / "chip.tif"
     path.write_bytes(encode_cog(chip, p).data)
     bounds = (-91.8, 44.2, -91.7, 44.3)
-    item = pystac.Item.from_dict({
-        "type": "Feature", "stac_version": "1.0.0", "id": "chip",
-        "stac_extensions": [
-            "https://stac-extensions.github.io/projection/v1.1.0/schema.json",
-            "https://stac-extensions.github.io/eo/v1.1.0/schema.json",
-            "https://stac-extensions.github.io/raster/v1.1.0/schema.json",
-        ],
-        "geometry": {"type": "Polygon", "coordinates": [[
-            [bounds[0], bounds[1]], [bounds[2], bounds[1]], [bounds[2], bounds[3]],
-            [bounds[0], bounds[3]], [bounds[0], bounds[1]],
-        ]]},
-        "bbox": list(bounds), "links": [],
-        "properties": {
-            "datetime": "2021-06-01T00:00:00Z", "proj:epsg": 32615, "proj:shape": [264, 264],
-            "proj:transform": list(chip.grid.transform),
-        },
-        "assets": {"data": {
-            "href": str(path), "type": "image/tiff; application=geotiff", "roles": ["data"],
-            "eo:bands": [{"name": name} for name in p.band_names],
-            "raster:bands": [{"data_type": "uint16", "nodata": 0} for _ in p.bands],
-        }},
-    })
+    item = pystac.Item.from_dict(
+        {
+            "type": "Feature",
+            "stac_version": "1.0.0",
+            "id": "chip",
+            "stac_extensions": [
+                "https://stac-extensions.github.io/projection/v1.1.0/schema.json",
+                "https://stac-extensions.github.io/eo/v1.1.0/schema.json",
+                "https://stac-extensions.github.io/raster/v1.1.0/schema.json",
+            ],
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [
+                    [
+                        [bounds[0], bounds[1]],
+                        [bounds[2], bounds[1]],
+                        [bounds[2], bounds[3]],
+                        [bounds[0], bounds[3]],
+                        [bounds[0], bounds[1]],
+                    ]
+                ],
+            },
+            "bbox": list(bounds),
+            "links": [],
+            "properties": {
+                "datetime": "2021-06-01T00:00:00Z",
+                "proj:epsg": 32615,
+                "proj:shape": [264, 264],
+                "proj:transform": list(chip.grid.transform),
+            },
+            "assets": {
+                "data": {
+                    "href": str(path),
+                    "type": "image/tiff; application=geotiff",
+                    "roles": ["data"],
+                    "eo:bands": [{"name": name} for name in p.band_names],
+                    "raster:bands": [{"data_type": "uint16", "nodata": 0} for _ in p.bands],
+                }
+            },
+        }
+    )
     loaded = odc_stac.load([item], bands=["B04", "qa"])
     assert np.array_equal(loaded["B04"].values[0], chip.data[3])
     assert np.array_equal(loaded["qa"].values[0], chip.data[12])

@@ -45,9 +45,17 @@ def tile_bytes(north: int, west: int, field, focus: tuple[float, float], step: i
     lon, lat = np.meshgrid(west + np.arange(left, right) * dx, north - np.arange(top, bottom) * dy)
     with MemoryFile() as memory:
         with memory.open(
-            driver="GTiff", width=columns, height=rows, count=1, dtype="float32", tiled=True,
-            crs="EPSG:4326", transform=Affine(dx, 0, west - dx / 2, 0, -dy, north + dy / 2),
-            blockxsize=256, blockysize=256, SPARSE_OK=True,
+            driver="GTiff",
+            width=columns,
+            height=rows,
+            count=1,
+            dtype="float32",
+            tiled=True,
+            crs="EPSG:4326",
+            transform=Affine(dx, 0, west - dx / 2, 0, -dy, north + dy / 2),
+            blockxsize=256,
+            blockysize=256,
+            SPARSE_OK=True,
         ) as dataset:
             part = Window(left, top, right - left, bottom - top)
             dataset.write(field(lon, lat).astype("float32"), 1, window=part)
@@ -112,8 +120,12 @@ def test_equals_gdal_bilinear_inside_a_tile(north):
     with MemoryFile(source.files[f"{north}_8"]) as memory, memory.open() as dataset:
         warped = np.full(grid.shape, np.nan, "float64")
         reproject(
-            dataset.read(1).astype("float64"), warped, src_transform=dataset.transform,
-            src_crs="EPSG:4326", dst_transform=Affine(*grid.transform), dst_crs="EPSG:4326",
+            dataset.read(1).astype("float64"),
+            warped,
+            src_transform=dataset.transform,
+            src_crs="EPSG:4326",
+            dst_transform=Affine(*grid.transform),
+            dst_crs="EPSG:4326",
             resampling=Resampling.bilinear,
         )
     assert np.abs(chip.data[0] - warped).max() < 1e-3
@@ -188,7 +200,10 @@ def test_any_window_equals_brute_force(lon, lat, size):
     truth = sum(
         weight * rough((west + i) / 3600, (south + j) / 3600)
         for i, j, weight in (
-            (0, 0, (1 - u) * (1 - v)), (1, 0, u * (1 - v)), (0, 1, (1 - u) * v), (1, 1, u * v)
+            (0, 0, (1 - u) * (1 - v)),
+            (1, 0, u * (1 - v)),
+            (0, 1, (1 - u) * v),
+            (1, 1, u * v),
         )
     )
     assert np.abs(chip.data[0] - truth).max() < 2e-3
@@ -236,7 +251,12 @@ def test_recorded_tile_equals_gdal(path):
     chip = operator_for(DEM, source).cut([scene_of("dem-glo30", {"height": "real"})], [grid])[0]
     warped = np.full(grid.shape, np.nan, "float64")
     reproject(
-        pixels, warped, src_transform=transform, src_crs="EPSG:4326",
-        dst_transform=Affine(*grid.transform), dst_crs="EPSG:4326", resampling=Resampling.bilinear,
+        pixels,
+        warped,
+        src_transform=transform,
+        src_crs="EPSG:4326",
+        dst_transform=Affine(*grid.transform),
+        dst_crs="EPSG:4326",
+        resampling=Resampling.bilinear,
     )
     assert np.abs(chip.data[0] - warped).max() < 1e-3

@@ -24,7 +24,9 @@ SIDE = 6000  # metres
 L2A, L1C = product("s2-l2a"), product("s2-l1c")
 RNG = np.random.default_rng(11)
 PATCHES = [
-    Patch(32615, 600000, 4900020), Patch(32615, 602160, 4898520), Patch(32615, 603360, 4896660)
+    Patch(32615, 600000, 4900020),
+    Patch(32615, 602160, 4898520),
+    Patch(32615, 603360, 4896660),
 ]
 GRIDS = [patch_grid(patch) for patch in PATCHES]
 
@@ -88,7 +90,11 @@ def test_l2a_equals_the_contract(files, file_source, make_scene):
         assert np.array_equal(qa & Qa.OBSERVED != 0, observed)
         assert (qa[~observed] == 0).all()
         for flag, classes in {
-            Qa.CLOUD: (8, 9), Qa.CIRRUS: (10,), Qa.SHADOW: (3,), Qa.SNOW: (11,), Qa.WATER: (6,)
+            Qa.CLOUD: (8, 9),
+            Qa.CIRRUS: (10,),
+            Qa.SHADOW: (3,),
+            Qa.SNOW: (11,),
+            Qa.WATER: (6,),
         }.items():
             assert np.array_equal(qa & flag != 0, np.isin(scl, classes))
         saturated = ((scl == 1) | (source == 65535).any(axis=0)) & observed
@@ -96,7 +102,9 @@ def test_l2a_equals_the_contract(files, file_source, make_scene):
         floored = ((source > 0) & (source <= 1000)).any(axis=0) & observed
         assert np.array_equal(qa & Qa.FLOORED != 0, floored)
         assert chip.properties == {
-            "lake:dn_offset": 1000, "lake:offset_source": "baseline", "lake:cloud_source": "scl"
+            "lake:dn_offset": 1000,
+            "lake:offset_source": "baseline",
+            "lake:cloud_source": "scl",
         }
 
 
@@ -197,13 +205,24 @@ def test_jpeg2000_equals_rasterio(file_source, make_scene, tif):
         gsd = int(band.gsd_m)
         data = band_pixels(gsd, 1, 4000)[:, : 3000 // gsd, : 3000 // gsd]
         files[band.name] = tif(
-            data, 32615, (gsd, 0, ORIGIN[0], 0, -gsd, ORIGIN[1]), driver="JP2OpenJPEG",
-            CODEC="JP2", QUALITY="100", REVERSIBLE="YES",
+            data,
+            32615,
+            (gsd, 0, ORIGIN[0], 0, -gsd, ORIGIN[1]),
+            driver="JP2OpenJPEG",
+            CODEC="JP2",
+            QUALITY="100",
+            REVERSIBLE="YES",
         )
     mask = RNG.integers(0, 2, (3, 50, 50), dtype="uint8")
     files["mask"] = tif(
-        mask, 32615, (60, 0, ORIGIN[0], 0, -60, ORIGIN[1]), driver="JP2OpenJPEG", CODEC="JP2",
-        QUALITY="100", REVERSIBLE="YES", YCC="NO",
+        mask,
+        32615,
+        (60, 0, ORIGIN[0], 0, -60, ORIGIN[1]),
+        driver="JP2OpenJPEG",
+        CODEC="JP2",
+        QUALITY="100",
+        REVERSIBLE="YES",
+        YCC="NO",
     )
     assert files["B02"].startswith(b"\0\0\0\x0cjP")
     scene = make_scene("s2-l1c", {k: k for k in files}, dn_offset=1000, provider="cdse")

@@ -46,9 +46,16 @@ def boundless(data: bytes, window: Window, level: int = 0, fill: float = 0) -> n
 
 
 LAYOUTS = [
-    ("uint8", "deflate", 2), ("uint16", "deflate", 2), ("uint16", "zstd", 2), ("uint16", "lzw", 2),
-    ("uint16", None, 1), ("int16", "deflate", 2), ("float32", "deflate", 3),
-    ("float32", "zstd", 3), ("float32", "deflate", 1), ("float64", "deflate", 3),
+    ("uint8", "deflate", 2),
+    ("uint16", "deflate", 2),
+    ("uint16", "zstd", 2),
+    ("uint16", "lzw", 2),
+    ("uint16", None, 1),
+    ("int16", "deflate", 2),
+    ("float32", "deflate", 3),
+    ("float32", "zstd", 3),
+    ("float32", "deflate", 1),
+    ("float64", "deflate", 3),
 ]
 
 
@@ -103,8 +110,14 @@ def test_bigtiff_and_pixel_is_point(file_source, tif):
     assert raster.levels[0].transform == TRANSFORM
     with MemoryFile() as memory:
         with memory.open(
-            driver="GTiff", width=256, height=256, count=1, dtype="float32", crs="EPSG:4326",
-            transform=Affine(1 / 256, 0, 6 - 1 / 512, 0, -1 / 256, 1 + 1 / 512), tiled=True,
+            driver="GTiff",
+            width=256,
+            height=256,
+            count=1,
+            dtype="float32",
+            crs="EPSG:4326",
+            transform=Affine(1 / 256, 0, 6 - 1 / 512, 0, -1 / 256, 1 + 1 / 512),
+            tiled=True,
         ) as dataset:
             dataset.update_tags(AREA_OR_POINT="Point")
         point, _ = raster_of(file_source, bytes(memory.getbuffer()))
@@ -117,8 +130,16 @@ def test_bigtiff_and_pixel_is_point(file_source, tif):
 def cog_bytes():
     with MemoryFile() as memory:
         with memory.open(
-            driver="COG", width=650, height=700, count=1, dtype="uint16", crs="EPSG:32615",
-            transform=Affine(*TRANSFORM), blocksize=128, predictor="YES", compress="deflate",
+            driver="COG",
+            width=650,
+            height=700,
+            count=1,
+            dtype="uint16",
+            crs="EPSG:32615",
+            transform=Affine(*TRANSFORM),
+            blocksize=128,
+            predictor="YES",
+            compress="deflate",
             overview_count=2,
         ) as dataset:
             dataset.write(PIXELS)
@@ -159,9 +180,19 @@ def test_header_costs_one_request(file_source, cog_bytes):
 def test_sparse_tiles_are_nodata(file_source):
     with MemoryFile() as memory:
         with memory.open(
-            driver="GTiff", width=512, height=512, count=1, dtype="float32", crs="EPSG:32615",
-            transform=Affine(*TRANSFORM), tiled=True, blockxsize=256, blockysize=256, nodata=-32768,
-            compress="deflate", SPARSE_OK=True,
+            driver="GTiff",
+            width=512,
+            height=512,
+            count=1,
+            dtype="float32",
+            crs="EPSG:32615",
+            transform=Affine(*TRANSFORM),
+            tiled=True,
+            blockxsize=256,
+            blockysize=256,
+            nodata=-32768,
+            compress="deflate",
+            SPARSE_OK=True,
         ) as dataset:
             dataset.write(np.ones((1, 256, 256), "float32"), window=GdalWindow(0, 0, 256, 256))
         raster, _ = raster_of(file_source, bytes(memory.getbuffer()))
@@ -274,9 +305,7 @@ def test_source_errors_are_not_bad_rasters(file_source, tif, layout, after):
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    factor=st.sampled_from([1, 2, 6]), column=st.integers(-40, 300), row=st.integers(-40, 300)
-)
+@given(factor=st.sampled_from([1, 2, 6]), column=st.integers(-40, 300), row=st.integers(-40, 300))
 def test_lattice_sampling_is_repetition(file_source, tif, factor, column, row):
     coarse = PIXELS[:, : 300 // factor, : 300 // factor]
     x0, y0 = TRANSFORM[2], TRANSFORM[5]

@@ -44,9 +44,7 @@ def test_s2_by_brute_force(qa, seed):
     properties, bands = measure_chip(p, chip)
     pixels = [Qa(int(value)) for value in qa.flat]
     observed = [value for value in pixels if Qa.OBSERVED in value]
-    usable = [
-        Qa.OBSERVED in v and Qa.SATURATED not in v and Qa.INVALID not in v for v in pixels
-    ]
+    usable = [Qa.OBSERVED in v and Qa.SATURATED not in v and Qa.INVALID not in v for v in pixels]
     assert valid_mask(p, chip.data).ravel().tolist() == usable
     assert properties["lake:valid_pct"] == pytest.approx(share(usable))
     unseen = [Qa.OBSERVED not in v for v in pixels]
@@ -55,7 +53,9 @@ def test_s2_by_brute_force(qa, seed):
         cloudy = [Qa.CLOUD in v or Qa.CIRRUS in v for v in observed]
         assert properties["eo:cloud_cover"] == pytest.approx(share(cloudy), abs=1e-6)
         for name, flag in {
-            "lake:shadow_pct": Qa.SHADOW, "lake:snow_pct": Qa.SNOW, "lake:water_pct": Qa.WATER,
+            "lake:shadow_pct": Qa.SHADOW,
+            "lake:snow_pct": Qa.SNOW,
+            "lake:water_pct": Qa.WATER,
             "lake:floored_pct": Qa.FLOORED,
         }.items():
             assert properties[name] == pytest.approx(share([flag in v for v in observed]), abs=1e-6)
@@ -89,8 +89,10 @@ def test_only_properties_that_the_modality_defines(name):
     assert len(bands) == len(p.bands)
     json.dumps([properties, bands], allow_nan=False)
     expected = {
-        "s1-rtc": "lake:noise_floor_pct", "s3-olci-efr": "lake:bright_pct",
-        "dem-glo30": "lake:sea_filled_pct", "s2-l2a": "lake:floored_pct",
+        "s1-rtc": "lake:noise_floor_pct",
+        "s3-olci-efr": "lake:bright_pct",
+        "dem-glo30": "lake:sea_filled_pct",
+        "s2-l2a": "lake:floored_pct",
     }
     if name in expected:
         assert properties[expected[name]] == 100
@@ -99,8 +101,16 @@ def test_only_properties_that_the_modality_defines(name):
 @pytest.mark.parametrize(
     ("source", "absent"),
     [
-        (None, {"eo:cloud_cover", "lake:cloud_confidence", "lake:snow_pct", "lake:water_pct",
-                "lake:shadow_pct"}),
+        (
+            None,
+            {
+                "eo:cloud_cover",
+                "lake:cloud_confidence",
+                "lake:snow_pct",
+                "lake:water_pct",
+                "lake:shadow_pct",
+            },
+        ),
         ("msk_classi", {"lake:water_pct", "lake:shadow_pct"}),
         ("l2a_scl", set()),
     ],
@@ -108,9 +118,17 @@ def test_only_properties_that_the_modality_defines(name):
 def test_what_a_mask_cannot_tell_is_left_out(source, absent):
     qa = np.full((4, 5), Qa.OBSERVED)
     properties, _ = measure_chip(product("s2-l1c"), chip_of("s2-l1c", qa, source))
-    every = {"eo:cloud_cover", "lake:cloud_confidence", "lake:snow_pct", "lake:water_pct",
-             "lake:shadow_pct", "lake:valid_pct", "lake:nodata_pct", "lake:floored_pct",
-             "lake:saturated_pct"}
+    every = {
+        "eo:cloud_cover",
+        "lake:cloud_confidence",
+        "lake:snow_pct",
+        "lake:water_pct",
+        "lake:shadow_pct",
+        "lake:valid_pct",
+        "lake:nodata_pct",
+        "lake:floored_pct",
+        "lake:saturated_pct",
+    }
     assert set(properties) == every - absent
 
 

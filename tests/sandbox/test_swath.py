@@ -229,9 +229,12 @@ def _nadir_km(scene: SandboxScene, area: tuple[float, float, float, float]) -> f
     seconds = int((scene.stop - scene.start).total_seconds())
     start = np.datetime64(scene.start.replace(tzinfo=None))
     lons, lats, _ = ground_track("S5P", start + np.arange(seconds) * np.timedelta64(1, "s"))
-    a = np.sin(np.radians(lats - lat) / 2) ** 2 + np.cos(np.radians(lat)) * np.cos(
-        np.radians(lats)
-    ) * np.sin(np.radians(lons - lon) / 2) ** 2
+    a = (
+        np.sin(np.radians(lats - lat) / 2) ** 2
+        + np.cos(np.radians(lat))
+        * np.cos(np.radians(lats))
+        * np.sin(np.radians(lons - lon) / 2) ** 2
+    )
     return float((2 * 6371 * np.arcsin(np.sqrt(a))).min())
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pyproj import Transformer
 from shapely.geometry import Point, shape
@@ -69,6 +69,7 @@ def test_corner_is_that_of_recorded_items(expected: tuple[str, int, float, float
 
 # The southern tiles end at the equator, as the real ones do: a chip across it has no native tile.
 @given(st.floats(-180, 179.99), st.floats(-79.9, -0.02) | st.floats(0, 83.9))
+@example(14.0, -46.0546875)  # just under the top of a square: only the tile above holds it
 def test_every_point_lies_in_a_tile_of_its_zone_with_its_surroundings(
     lon: float, lat: float
 ) -> None:

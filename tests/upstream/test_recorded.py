@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SHARED
+from tests.conftest import SHARED
 from pyproj import Transformer
 from shapely.geometry import box, shape
 
