@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import SHARED
 from pyproj import Transformer
 from shapely.geometry import box, shape
 
 from stac_lake.recipe import Product, SourceCollection, products
 from stac_lake.types import Scene
 from stac_lake.upstream import newest, read_item
+from tests.conftest import SHARED
 
 from .conftest import DATA
 
