@@ -16,3 +16,9 @@ def test_every_figure_names_its_command_and_states_its_goal() -> None:
         assert entry["command"].startswith("python -m benchmarks ")
         assert entry["figure"] > 0
         assert (entry["met"] is None) == (entry["goal"] == "")
+
+
+def test_the_readme_quotes_the_table() -> None:
+    readme = (RESULTS.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert table(load(RESULTS)).strip() in readme
+    assert "make bench" in readme

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -13,9 +14,11 @@ import uvicorn
 from lake_items import BY_ID, DATELINE_BOX, SPECS, fill
 from pystac_client import Client
 from pystac_client.exceptions import APIError
+from typer.testing import CliRunner
 
 from stac_lake.catalog.index import Index
 from stac_lake.catalog.search import Search, search
+from stac_lake.cli.main import app
 from stac_lake.lake import Lake
 from stac_lake.serve.app import make_app
 
@@ -68,6 +71,16 @@ def test_all_doors_give_the_same(client: Client, index: Index, method: str, limi
     tree = {"op": "<", "args": [{"property": "eo:cloud_cover"}, 10]}
     by_tree = client.search(filter=tree, method=method, limit=limit)
     assert list(by_tree.items_as_dicts()) == list(Lake(index).search(tree))
+
+
+def test_the_command_line_is_a_door_like_the_others(index: Index) -> None:
+    words = ["query", CLEAR, "--lake", index.objects.url]
+    inside = list(Lake(index).search(CLEAR))
+    lines = CliRunner().invoke(app, [*words, "--json"]).stdout.splitlines()
+    assert [json.loads(line) for line in lines] == inside
+    collected = json.loads(CliRunner().invoke(app, [*words, "--geojson"]).stdout)
+    assert collected["features"] == inside
+    assert CliRunner().invoke(app, [*words, "--count"]).stdout.strip() == str(len(inside))
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
