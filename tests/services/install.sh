@@ -43,6 +43,8 @@ if [[ ! -x $ceph/usr/bin/radosgw ]]; then
   need mmdebstrap mmdebstrap
   # A mirror that this machine takes in spite of its age is taken in there, too.
   dated=true
+  mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' |
+    grep -m 1 '/debian/$')}
   eval "$(apt-config shell dated Acquire::Check-Valid-Until)"
   mkdir -p "$(dirname "$ceph")"
   rm -rf "$ceph.partial"
@@ -51,7 +53,7 @@ if [[ ! -x $ceph/usr/bin/radosgw ]]; then
     --aptopt='APT::Install-Recommends "false"' \
     --aptopt="Acquire::Check-Valid-Until \"$dated\"" \
     forky "$ceph.partial" \
-    "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${DEBIAN_MIRROR:-http://deb.debian.org/debian} forky main"
+    "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror forky main"
   mv "$ceph.partial" "$ceph"
 fi
 chroot "$ceph" radosgw --version

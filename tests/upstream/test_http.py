@@ -55,7 +55,11 @@ def test_a_refusal_is_not_repeated(server: Server, status: int) -> None:
     assert len(server.heard) == 1
 
 
-@pytest.mark.parametrize("asked", ["2", format_datetime(datetime.now(UTC) + timedelta(hours=1))])
+@pytest.mark.parametrize(
+    "asked",
+    ["2", format_datetime(datetime.now(UTC) + timedelta(hours=1))],
+    ids=["seconds", "date"],
+)
 def test_retry_after_is_heeded_up_to_a_limit(
     server: Server, monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:
