@@ -80,7 +80,11 @@ def test_ctrl_c_ends_with_130_and_resumes(
     process = start(disk, sandbox, recipe_file)
     assert wait_for(disk, "cells/**/items/s1-*/*.json", process)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=30)
+    try:
+        # Far less than the file that does not come would take, with its retries.
+        _, stderr = process.communicate(timeout=100)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert "run the same command again" in stderr
     assert "Traceback" not in stderr
