@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -20,9 +20,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stac_lake.errors import ConfigError
-from stac_lake.types import Window
+from stac_lake.types import PixelGrid, Slot, Window, cell_grid, metric_grid, patch_grid
 
 Resampling = Literal["nearest", "bilinear", "cubic"]
+
+
+COMPANIONS = ("qa", "n_orbits", "std")
+"""Bands that say something about the values beside them."""
 
 
 class _Model(BaseModel):
@@ -170,7 +174,14 @@ class Product(_Model):
     nodata: float
     """Of the file; NaN is written ``.nan``."""
     bands: tuple[Band, ...]
-    """In file order, the last ones being qa (or n_orbits and std)."""
+    """In file order; qa (or n_orbits and std) stand after all values but the optional ones."""
+    optional_bands: tuple[Band, ...] = ()
+    """Bands that a recipe may ask for (`Series.extra_bands`), or that take the place of others."""
+    grid: Literal["cell", "metric", "native"] = "cell"
+    """Of a cell's product: 0.25° / `pixels` in EPSG:4326; `pixels` × `gsd_m` in the UTM zone or
+    polar projection of the cell's centre; or the source's own pixels (elevation)."""
+    lattice_origin_m: tuple[float, float] = (0, 0)
+    """Of a patch's product: what the corners of the sensor's pixels are modulo `gsd_m`."""
     values: Values
     sources: tuple[SourceCollection, ...] = ()
     """In order of preference."""
@@ -196,8 +207,37 @@ class Product(_Model):
         return tuple(band.name for band in self.bands)
 
     @property
-    def has_qa(self) -> bool:
-        return self.bands[-1].name == "qa"
+    def value_bands(self) -> tuple[Band, ...]:
+        """The bands without `qa`, or n_orbits and std."""
+        return tuple(band for band in self.bands if band.name not in COMPANIONS)
+
+    @property
+    def qa_band(self) -> int | None:
+        """Index of `qa`; None where a product has none."""
+        return self.band_names.index("qa") if "qa" in self.band_names else None
+
+    @property
+    def terrain(self) -> str | None:
+        """Product whose heights the geometry of the pixels needs."""
+        return getattr(self.values, "terrain", None)
+
+    def with_bands(self, names: Sequence[str]) -> Self:
+        """The product with exactly these of its bands, optional ones included.
+
+        Raises:
+            ConfigError: a name is not among them.
+        """
+        every = {band.name: band for band in (*self.bands, *self.optional_bands)}
+        chosen = tuple(known(name, every, f"band of {self.id}") for name in names)
+        return self.model_copy(update={"bands": chosen})
+
+    def grid_of(self, slot: Slot) -> PixelGrid:
+        """Where the pixels of a slot lie."""
+        if slot.patch:
+            return patch_grid(slot.patch, self.pixels, self.gsd_m, self.lattice_origin_m)
+        if self.grid == "metric":
+            return metric_grid(slot.cell, self.pixels, self.gsd_m)
+        return cell_grid(slot.cell, self.pixels)
 
 
 class DaylightBins(_Model):
@@ -228,6 +268,10 @@ class Series(_Model):
     max_scene_cloud_pct: float | None = None
     """Scenes above it are no candidates."""
     max_candidates: int = Field(default=8, gt=0, le=8)
+    extra_bands: tuple[str, ...] = ()
+    """Optional bands, appended to the bands of the products that have them."""
+    grid: Literal["cell", "metric", "native"] | None = None
+    """Overrides the product's."""
     resampling: Resampling | None = None
     """Overrides the product's."""
     harmonize: bool | None = None
@@ -240,7 +284,13 @@ class Series(_Model):
             for name in ("resampling", "harmonize")
             if (value := getattr(self, name)) is not None and hasattr(product.values, name)
         }
-        return product.model_copy(update={"values": product.values.model_copy(update=changes)})
+        values = product.values.model_copy(update=changes)
+        made = product.model_copy(
+            update={"values": values, **({"grid": self.grid} if self.grid else {})}
+        )
+        offered = {band.name for band in product.optional_bands}
+        extra = [name for name in self.extra_bands if name in offered]
+        return made.with_bands((*made.band_names, *extra))
 
 
 class UniformPatches(_Model):
@@ -397,6 +447,9 @@ def recipe(name: str) -> Recipe:
         for identifier in series.products:
             if product(identifier).modality != series.modality:
                 raise ConfigError(f"{path}: {identifier} is not of modality {series.modality}")
+        offered = {b.name: b for name in series.products for b in product(name).optional_bands}
+        for extra in series.extra_bands:
+            known(extra, offered, f"optional band of {', '.join(series.products)}")
     return loaded
 
 
@@ -419,7 +472,8 @@ def digest(product: Product, windows: tuple[Window, ...]) -> str:
     titles and pictures are left out.
     """
     content = product.model_dump(
-        mode="json", exclude={"title", "description", "license", "attribution", "renders"}
+        mode="json",
+        exclude={"title", "description", "license", "attribution", "renders", "optional_bands"},
     )
     spans = [[w.start.isoformat(), w.end.isoformat()] for w in windows]
     text = json.dumps([content, spans], sort_keys=True, separators=(",", ":"))

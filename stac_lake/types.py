@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from stac_lake.errors import GridError
-from stac_lake.grid import PATCH_PIXELS, Cell, Patch
+from stac_lake.grid import PATCH_GSD_M, PATCH_PIXELS, Cell, Patch, from_lonlat, zone_epsg
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,9 +75,41 @@ class PixelGrid:
         return (c, f + e * rows, c + a * columns, f)
 
 
-def patch_grid(patch: Patch) -> PixelGrid:
-    """264 × 264 pixels of 10 m."""
-    return PixelGrid(patch.epsg, patch.transform, (PATCH_PIXELS, PATCH_PIXELS))
+def patch_grid(
+    patch: Patch,
+    pixels: int = PATCH_PIXELS,
+    gsd_m: float = PATCH_GSD_M,
+    origin_m: tuple[float, float] = (0, 0),
+) -> PixelGrid:
+    """A patch in the pixels of a sensor.
+
+    Args:
+        patch: The patch.
+        pixels: Rows and columns.
+        gsd_m: Size of a pixel in metres.
+        origin_m: What the corners of the sensor's pixels are modulo `gsd_m`, in x and in northern
+            y. The grid begins at the pixel that holds the patch's own corner.
+    """
+    # A false northing of 10 000 km is no multiple of 30 m.
+    southern = 1e7 if 32700 < patch.epsg <= 32760 else 0.0
+    x = patch.x - (patch.x - origin_m[0]) % gsd_m
+    y = patch.y + (origin_m[1] + southern - patch.y) % gsd_m
+    return PixelGrid(patch.epsg, (gsd_m, 0.0, x, 0.0, -gsd_m, y), (pixels, pixels))
+
+
+def metric_grid(cell: Cell, pixels: int, gsd_m: float) -> PixelGrid:
+    """Square pixels around the cell's centre, in its UTM zone or polar projection.
+
+    Args:
+        cell: The cell.
+        pixels: Rows and columns.
+        gsd_m: Size of a pixel in metres, of which the corners are multiples.
+    """
+    epsg = zone_epsg(cell.lon, cell.lat)
+    x, y = from_lonlat(epsg).transform(cell.lon, cell.lat)
+    half = pixels * gsd_m / 2
+    left, top = (round(edge / gsd_m) * gsd_m for edge in (x - half, y + half))
+    return PixelGrid(epsg, (gsd_m, 0.0, left, 0.0, -gsd_m, top), (pixels, pixels))
 
 
 def cell_grid(cell: Cell, pixels: int) -> PixelGrid:
@@ -195,6 +227,7 @@ class PlanRow:
         windows: When it may have been acquired.
         digest: Hash of all that determines the pixels (`recipe.digest`).
         candidates: Best first; at most eight, but every granule of a composite.
+        terrain: Tiles of the elevation model around it, where the pixels' geometry needs them.
         reason: Why there is nothing to try, else None.
         superseded: Reprocessings that a newer one of the same acquisition replaces: id → which.
         providers_failed: Providers that were asked in vain, with the cause: ``{"cdse": "503"}``.
@@ -204,6 +237,7 @@ class PlanRow:
     windows: tuple[Window, ...]
     digest: str
     candidates: tuple[Scene, ...] = ()
+    terrain: tuple[Scene, ...] = field(default=(), hash=False)
     reason: Reason | None = None
     superseded: dict[str, str] = field(default_factory=dict, hash=False)
     providers_failed: dict[str, str] = field(default_factory=dict, hash=False)

@@ -57,7 +57,7 @@ def plan(
     """What a harvest would do. Writes nothing to the lake."""
     from stac_lake.harvest.estimate import estimate
     from stac_lake.harvest.lock import lock_rows
-    from stac_lake.harvest.plan import row_to_json
+    from stac_lake.harvest.planfile import row_to_json
 
     cells = _need_cells(grid, ids, aoi)
     job = _harvest(lake, upstream, _recipe(recipe, product, patches))
@@ -107,7 +107,7 @@ def harvest(
         return
     job = _harvest(lake, upstream, _recipe(recipe, product, patches), scheduler, workers)
     if plan_file:
-        from stac_lake.harvest.plan import row_from_json
+        from stac_lake.harvest.planfile import row_from_json
 
         try:
             lines = plan_file.read_text(encoding="utf-8").splitlines()

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from stac_lake.harvest.choose import choose, is_composite
 from stac_lake.harvest.run import Harvest
-from stac_lake.harvest.task import measure_rows, tasks
-from stac_lake.pixels.operators import operator_for
+from stac_lake.harvest.task import measure_rows, operator_of, tasks
 from stac_lake.recipe import Product, product
 from stac_lake.types import PlanRow
 
@@ -30,7 +29,7 @@ def lock_rows(job: Harvest, rows: Sequence[PlanRow]) -> list[PlanRow]:
             continue
         work = [row for row in rows if row.slot.product == name and row.reason is None]
         for task in tasks(item, work):
-            measures = measure_rows(task, operator_for(item, job.upstream.source))
+            measures = measure_rows(task, operator_of(task, job.upstream.source))
             for row in task.rows:
                 choice = choose(item, row, measures[row.slot.id])
                 locked[row.slot.id] = replace(

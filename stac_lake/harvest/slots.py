@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from stac_lake.grid import Cell, Patch, patch_at, uniform_patches
 from stac_lake.harvest import sun
 from stac_lake.recipe import DaylightBins, Recipe, Series, UniformPatches, date_windows
-from stac_lake.types import PixelGrid, Reason, Slot, Window, cell_grid, patch_grid
+from stac_lake.types import Reason, Slot, Window
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,6 @@ class Want:
 
     def slot(self, product: str) -> Slot:
         return Slot(product, self.cell, self.patch, self.name)
-
-    def grid(self, pixels: int) -> PixelGrid:
-        return patch_grid(self.patch) if self.patch else cell_grid(self.cell, pixels)
 
 
 def patches_of(recipe: Recipe, cell: Cell) -> list[Patch]:

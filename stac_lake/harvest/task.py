@@ -23,12 +23,10 @@ from stac_lake.types import (
     Chip,
     Measure,
     Outcome,
-    PixelGrid,
     PlanRow,
     Scene,
+    Source,
     State,
-    cell_grid,
-    patch_grid,
 )
 from stac_lake.upstream.upstream import Upstream
 
@@ -96,7 +94,7 @@ def run_task(task: Task, context: Context) -> Done:
     """
     objects, upstream = _resources(context)
     before = upstream.traffic
-    work = _Work(task, objects, operator_for(task.product, upstream.source))
+    work = _Work(task, objects, operator_of(task, upstream.source))
     if is_composite(task.product):
         work.composite()
     else:
@@ -109,6 +107,12 @@ def run_task(task: Task, context: Context) -> Done:
     )
 
 
+def operator_of(task: Task, source: Source) -> Operator:
+    """The operator that makes a task's pixels, with the terrain of all its rows."""
+    terrain = {scene.id: scene for row in task.rows for scene in row.terrain}
+    return operator_for(task.product, source, tuple(terrain.values()))
+
+
 def measure_rows(task: Task, operator: Operator) -> dict[str, dict[str, Measure]]:
     """Masks of all candidates of all rows: row's item id → scene id → measure."""
     wanted: dict[str, Scene] = {}
@@ -116,7 +120,7 @@ def measure_rows(task: Task, operator: Operator) -> dict[str, dict[str, Measure]
         for scene in opened(task.product, row):
             wanted.setdefault(scene.id, scene)
     scenes = list(wanted.values())
-    grids = [grid_of(row, task.product) for row in task.rows]
+    grids = [task.product.grid_of(row.slot) for row in task.rows]
     table = operator.measure(scenes, grids)
     by_row: dict[str, dict[str, Measure]] = {row.slot.id: {} for row in task.rows}
     for scene, line in zip(scenes, table, strict=True):
@@ -124,13 +128,6 @@ def measure_rows(task: Task, operator: Operator) -> dict[str, dict[str, Measure]
             if scene in row.candidates:
                 by_row[row.slot.id][scene.id] = measure
     return by_row
-
-
-def grid_of(row: PlanRow, product: Product) -> PixelGrid:
-    """Where a row's pixels go."""
-    if row.slot.patch:
-        return patch_grid(row.slot.patch)
-    return cell_grid(row.slot.cell, product.pixels)
 
 
 class _Work:
@@ -217,7 +214,7 @@ class _Work:
         return []
 
     def _cut_all(self, scenes: Sequence[Scene], rows: Mapping[PlanRow, dict[str, str]]) -> None:
-        grids = [grid_of(row, self.task.product) for row in rows]
+        grids = [self.task.product.grid_of(row.slot) for row in rows]
         chips = self.operator.cut(scenes, grids)
         for (row, losers), chip in zip(rows.items(), chips, strict=True):
             if isinstance(chip, str):
@@ -227,7 +224,7 @@ class _Work:
                 self._store(row, chip, {s: why for s, why in losers.items() if s not in used})
 
     def _store(self, row: PlanRow, chip: Chip, losers: dict[str, str]) -> None:
-        product = self.task.product
+        product = self.task.product.with_bands(chip.bands)
         properties, bands = measure_chip(product, chip)
         cog = encode_cog(chip, product)
         facts = ItemFacts(

@@ -23,7 +23,6 @@ from stac_lake.loaders.series import (
     SeriesShape,
     band_facts,
     choose_products,
-    data_bands,
     series_shapes,
 )
 from stac_lake.quality.valid import qa_flags, valid_mask
@@ -123,7 +122,7 @@ class LakeDataset:
                 name = item["properties"]["lake:product"]
                 images[name].append(Image.of(item, self._objects.url))
                 if normalize == "lake":
-                    count = len(data_bands(product(name)))
+                    count = len(product(name).value_bands)
                     statistics[name].append(band_statistics(item, count))
         chosen = _products(loaded, images, products)
         self.shapes = series_shapes(loaded, {name: chosen[name] for name in wanted})
@@ -221,7 +220,7 @@ class LakeDataset:
         normal = self.normalization[name]
         block["data"][n, t] = normal.apply(data, item.nodata) if normal else _finite(data)
         block["valid"][n, t] = valid_mask(item, chip)
-        orbits = None if item.has_qa else chip[item.band_names.index("n_orbits")]
+        orbits = None if item.qa_band is not None else chip[item.band_names.index("n_orbits")]
         block["qa"][n, t] = qa_flags(item, chip) if orbits is None else orbits
         block["present"][n, t] = True
         block["meta"][n, t] = image.meta

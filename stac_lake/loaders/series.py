@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from stac_lake.errors import ConfigError
-from stac_lake.recipe import Band, Product, Recipe, product
+from stac_lake.recipe import Recipe, product
 
 
 @dataclass(frozen=True)
@@ -55,19 +55,14 @@ def series_shapes(recipe: Recipe, chosen: Mapping[str, str]) -> dict[str, Series
             positions[annual] = positions[season]
         item = product(chosen[series.modality])
         shapes[series.modality] = SeriesShape(
-            item.id, positions, len(data_bands(item)), item.pixels, item.unit_of == "patch"
+            item.id, positions, len(item.value_bands), item.pixels, item.unit_of == "patch"
         )
     return shapes
 
 
-def data_bands(item: Product) -> tuple[Band, ...]:
-    """The bands of a product without `qa`, or n_orbits and std."""
-    return item.bands[:-1] if item.has_qa else item.bands[:-2]
-
-
 def band_facts(name: str) -> dict[str, list[float]]:
     """Centre wavelengths and widths of a product's bands in nanometres, NaN where it has none."""
-    bands, nan = data_bands(product(name)), float("nan")
+    bands, nan = product(name).value_bands, float("nan")
     return {
         "wavelength_nm": [nan if b.wavelength_nm is None else b.wavelength_nm for b in bands],
         "width_nm": [nan if b.width_nm is None else b.width_nm for b in bands],

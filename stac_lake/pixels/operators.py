@@ -44,8 +44,13 @@ _OPERATORS = {
 }
 
 
-def operator_for(product: Product, source: Source) -> Operator:
+def operator_for(product: Product, source: Source, terrain: Sequence[Scene] = ()) -> Operator:
     """A new operator of the kind that the product's values ask for.
+
+    Args:
+        product: The effective product.
+        source: Where the bytes come from.
+        terrain: Tiles of heights, for products whose geometry needs them.
 
     Raises:
         PixelError: the product is known, but nothing makes its pixels yet.
@@ -56,7 +61,9 @@ def operator_for(product: Product, source: Source) -> Operator:
     # By name, because the swath operators need HDF5, which the others do without.
     module, name = _OPERATORS[kind].split(":")
     found = getattr(importlib.import_module(module), name)
-    return cast(Callable[[Product, Source], Operator], found)(product, source)
+    if product.terrain:
+        return cast(Operator, found(product, source, terrain))
+    return cast(Operator, found(product, source))
 
 
 def cut_first_seen(
@@ -73,7 +80,7 @@ def cut_first_seen(
         scenes: In order of preference.
         grids: One chip each.
         lattice_of: The raster of a scene that tells its lattice.
-        cut_scene: Chips with qa as their last band, of a scene and grids; True if on the lattice.
+        cut_scene: Chips with a qa band, of a scene and grids; True if on the lattice.
     """
     chips: list[Chip | str] = ["not_covered"] * len(grids)
     for native in (True, False):
@@ -84,6 +91,6 @@ def cut_first_seen(
                 continue
             made = cut_scene(scene, [grids[n] for n in wanted], native)
             for number, chip in zip(wanted, made, strict=True):
-                if chip.data[-1].any():
+                if chip.data[chip.bands.index("qa")].any():
                     chips[number] = chip
     return chips

@@ -52,7 +52,7 @@ def measure_chip(product: Product, chip: Chip) -> tuple[dict[str, Any], list[dic
     """
     valid = valid_mask(product, chip.data)
     properties: dict[str, Any] = {"lake:valid_pct": _pct(valid)}
-    if product.has_qa:
+    if product.qa_band is not None:
         flags = qa_flags(product, chip.data)
         properties |= _shares(product, chip, flags)
     else:

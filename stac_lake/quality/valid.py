@@ -20,7 +20,8 @@ def qa_flags(product: Product, data: NDArray[Any]) -> NDArray[np.uint16]:
         product: One with a qa band.
         data: (band, y, x), all bands.
     """
-    flags: NDArray[np.uint16] = np.nan_to_num(data[-1], nan=0.0).astype(np.uint16)
+    assert product.qa_band is not None
+    flags: NDArray[np.uint16] = np.nan_to_num(data[product.qa_band], nan=0.0).astype(np.uint16)
     return flags
 
 
@@ -37,7 +38,7 @@ def valid_mask(product: Product, data: NDArray[Any]) -> NDArray[np.bool_]:
     Returns:
         (y, x).
     """
-    if product.has_qa:
+    if product.qa_band is not None:
         flags = qa_flags(product, data)
         return np.asarray(((flags & Qa.OBSERVED) != 0) & ((flags & UNUSABLE) == 0))
     orbits = data[product.band_names.index("n_orbits")]

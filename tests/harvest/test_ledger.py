@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from stac_lake.harvest.ledger import Ledger
-from stac_lake.harvest.plan import row_from_json, row_to_json, select
+from stac_lake.harvest.plan import select
+from stac_lake.harvest.planfile import row_from_json, row_to_json
 from stac_lake.harvest.run import Harvest
 from stac_lake.harvest.task import Context
 from stac_lake.recipe import Recipe, recipe

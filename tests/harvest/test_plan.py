@@ -19,10 +19,9 @@ from stac_lake.harvest.plan import (
     Plan,
     blocks,
     plan_block,
-    row_from_json,
-    row_to_json,
     select,
 )
+from stac_lake.harvest.planfile import row_from_json, row_to_json
 from stac_lake.recipe import Product, SourceCollection, product, recipe
 from stac_lake.types import Asset, Measure, Outcome, PlanRow, Scene, Window
 

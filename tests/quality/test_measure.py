@@ -27,7 +27,7 @@ def chip_of(name: str, qa: np.ndarray, cloud_source: str | None = "scl", seed: i
     bands = np.random.default_rng(seed).integers(0, 50, (len(p.bands), 4, 5)).astype(p.dtype)
     if p.dtype == "float32":
         bands[:, 0, 0] = np.nan
-    if p.has_qa:
+    if p.qa_band is not None:
         bands[-1] = qa
     properties = {"lake:cloud_source": cloud_source} if cloud_source else {}
     return Chip(GRID, p.band_names, bands, (), properties)
