@@ -209,7 +209,10 @@ def _foreign(scene: Scene, want: Want) -> int:
     if want.patch is None:
         return 0
     codes = {asset.epsg for asset in scene.assets.values() if asset.epsg is not None}
-    return int(bool(codes) and want.patch.epsg not in codes)
+    own = {want.patch.epsg}
+    if 32700 < want.patch.epsg <= 32760:
+        own.add(want.patch.epsg - 100)  # of Landsat, with a negative northing
+    return int(bool(codes) and not codes & own)
 
 
 def _area(want: Want) -> BaseGeometry:

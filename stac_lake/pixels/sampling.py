@@ -50,6 +50,7 @@ def on_lattice(raster: Raster, grid: PixelGrid, level: int = 0) -> bool:
     True for the same CRS, a pixel that is a whole multiple of the grid's, and corners that differ
     by whole grid pixels: nothing has to be interpolated then.
     """
+    grid = _in_hemisphere(raster.epsg, grid)
     if raster.epsg != grid.epsg:
         return False
     a, _, c, _, e, f = raster.levels[level].transform
@@ -74,6 +75,7 @@ def read_on_grids(
     Returns:
         One array (band, row, column) per grid.
     """
+    grids = [_in_hemisphere(raster.epsg, grid) for grid in grids]
     exact = [
         on_lattice(raster, grid, level)
         and (resampling == "nearest" or _same_pixel(raster.levels[level], grid))
@@ -90,6 +92,18 @@ def read_on_grids(
         else _warped(block, _placed(raster, window, level), grid, resampling, fill)
         for block, window, grid, is_exact in zip(blocks, windows, grids, exact, strict=True)
     ]
+
+
+def _in_hemisphere(epsg: int, grid: PixelGrid) -> PixelGrid:
+    """The grid in the raster's half of its own UTM zone.
+
+    Landsat counts northings from the equator in the south, too, where they are negative; nothing
+    but the false northing of 10 000 km lies between that and the southern zone.
+    """
+    if grid.epsg == epsg + 100 and 32600 < epsg <= 32660:
+        a, b, c, d, e, f = grid.transform
+        return PixelGrid(epsg, (a, b, c, d, e, f - 1e7), grid.shape)
+    return grid
 
 
 def _same_pixel(level: Level, grid: PixelGrid) -> bool:
