@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from urllib.parse import urlsplit
 
+from stac_lake.catalog.cell_search import CellAnswer, CellSearch, search_cells
 from stac_lake.catalog.cells import cell_collections
 from stac_lake.catalog.index import Index
 from stac_lake.catalog.search import Page, Search, count, search
@@ -146,6 +147,19 @@ class Lake:
             version=self.version,
         )
         return ItemSearch(self.index, wanted, max_items)
+
+    def cells(self, **conditions: Any) -> CellAnswer:
+        """Cells by what they hold: counts of slots, patches and complete series.
+
+        Args:
+            **conditions: Of `stac_lake.catalog.cell_search.CellSearch`: ``aligned``, ``accept``,
+                ``without``, ``having``, ``where``, ``bbox``, ``datetime`` …
+
+        Raises:
+            QueryError: a condition is not valid.
+            ConfigError: a product, modality or recipe is unknown.
+        """
+        return search_cells(self.index, CellSearch(**{"version": self.version, **conditions}))
 
     def cell(self, cell: Cell | int) -> dict[str, Any]:
         """The STAC Collection of a cell.

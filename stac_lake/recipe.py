@@ -14,16 +14,19 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stac_lake.errors import ConfigError
-from stac_lake.types import PixelGrid, Slot, Window, cell_grid, metric_grid, patch_grid
+from stac_lake.types import PixelGrid, Qa, Slot, Window, cell_grid, metric_grid, patch_grid
 
 Resampling = Literal["nearest", "bilinear", "cubic"]
 
+
+Modality = Literal["s1", "s2", "s3", "co", "no2", "o3", "so2", "dem", "landsat"]
+MODALITIES: tuple[str, ...] = get_args(Modality)
 
 COMPANIONS = ("qa", "n_orbits", "std")
 """Bands that say something about the values beside them."""
@@ -72,6 +75,8 @@ class Band(_Model):
     unit: str | None = None
     scale: float | None = None
     """What turns the stored number into `unit`; None means 1."""
+    offset: float | None = None
+    """Added after `scale`; None means 0."""
 
 
 class SourceCollection(_Model):
@@ -91,15 +96,117 @@ class SourceCollection(_Model):
     """Sentinel-2: is the radiometric offset of baseline 04.00 and later still in the pixels?"""
 
 
+Meaning = Literal[
+    "unobserved", "cloud", "cirrus", "shadow", "snow", "water", "saturated", "invalid"
+]
+"""What a file of flags can say of a pixel: that it was not seen, or a flag of `qa`."""
+
+
+class FlagFile(_Model):
+    """A file that says what each pixel shows, in one of three ways."""
+
+    asset: str
+    """The product's key of it."""
+    classes: dict[int, Meaning] = {}
+    """Value of the pixel → what it means; values that are not named mean nothing."""
+    bits: dict[int, Meaning] = {}
+    """Bit of the value, the lowest being 0 → what it means if set."""
+    planes: tuple[Meaning, ...] = ()
+    """One band each, in file order: what it means where it is not 0."""
+
+    @model_validator(mode="after")
+    def _in_one_way(self) -> Self:
+        if sum(map(bool, (self.classes, self.bits, self.planes))) != 1:
+            raise ValueError(f"file {self.asset!r} needs one of classes, bits, planes")
+        return self
+
+    @property
+    def meanings(self) -> frozenset[Meaning]:
+        """All that it can say."""
+        return frozenset((*self.classes.values(), *self.bits.values(), *self.planes))
+
+    @property
+    def tells(self) -> Qa:
+        """The flags that it can set."""
+        flags = Qa(0)
+        for meaning in self.meanings - {"unobserved"}:
+            flags |= Qa[meaning.upper()]
+        return flags
+
+
+class UnlistedFile(_Model):
+    """Where a file lies that no item lists."""
+
+    beside: str
+    """Asset whose folder `path` starts from."""
+    path: str
+    like: str
+    """Asset of the same pixels."""
+    since_baseline: str | None = None
+    """Processing baseline from which on there is one: ``04.00``."""
+
+
+class Mask(FlagFile):
+    """The file of flags that says where cloud is."""
+
+    source: str
+    """How items call it: `lake:cloud_source`."""
+    unlisted: UnlistedFile | None = None
+    of: str | None = None
+    """Product whose scene of the same acquisition, from the same provider, has the file."""
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether every item of the product itself has to list it."""
+        return self.unlisted is None and self.of is None
+
+
+class OffsetCheck(_Model):
+    """Surfaces that are nearly black: where they are not, the offset is still in the pixels."""
+
+    dark: dict[str, tuple[int, ...]]
+    """Band → classes of the first mask that are dark in it."""
+    percentile: float
+    """Of the dark pixels; the least ones are noise."""
+    above: int
+    """DN that this percentile reaches only with the offset."""
+    min_pixels: int
+    """With fewer dark pixels nothing is decided."""
+
+
+class Offset(_Model):
+    """A number that the provider adds to all reflectances, so that none is negative."""
+
+    dn: int
+    since_baseline: str
+    """First processing baseline that adds it: ``04.00``."""
+    check: OffsetCheck | None = None
+    """Applied to collections that say that it has been removed."""
+
+
 class Optical(_Model):
-    """Sentinel-2: offset, mask to qa, least crop cloud."""
+    """Reflectances as their source has them: offset removed, masks to qa, least crop cloud."""
 
     operator: Literal["optical"]
+    masks: tuple[Mask, ...]
+    """Tried in order: the first that a scene has is taken."""
+    more_flags: tuple[FlagFile, ...] = ()
+    """Files whose flags are added to the mask's."""
+    observed_in: Literal["all_bands", "any_band"] = "all_bands"
+    """Which bands must have a number other than nodata; optional ones never count."""
+    saturated_dn: int | None = None
+    """Number that stands for a saturated pixel."""
+    offset: Offset | None = None
     harmonize: bool = True
-    """Remove the offset; False keeps the source's bytes."""
+    """Remove the offset; False keeps the source's numbers."""
     resampling: Resampling = "nearest"
-    """Of the 20 and 60 m bands on the 10 m lattice."""
-    mask: Literal["scl", "msk_classi"]
+    """Of bands that are coarser than the product's grid; flags are always nearest."""
+
+    @property
+    def files(self) -> set[str]:
+        """Assets with flags that every source has to list."""
+        listed = {mask.asset for mask in self.masks if mask.is_listed}
+        return listed | {file.asset for file in self.more_flags}
 
 
 class Backscatter(_Model):
@@ -125,8 +232,8 @@ class Column(_Model):
     operator: Literal["column"]
     variables: dict[str, str]
     """First processor version (``01``, ``02`` …) that has it → path of the variable."""
-    qa_min: float
-    """A footprint is used if its qa_value is above this (0–1)."""
+    qa_above: float
+    """A footprint is used if its qa_value, a multiple of 0.01, is greater than this."""
     collections: tuple[str, ...] = ("03",)
     min_orbit_coverage: float = 0.5
     """Share of a pixel that an orbit must cover to count."""
@@ -159,7 +266,7 @@ class Product(_Model):
     id: str
     title: str
     description: str
-    modality: Literal["s1", "s2", "s3", "co", "no2", "o3", "so2", "dem"]
+    modality: Modality
     license: str
     attribution: str
     platform_ids: tuple[str, ...]
@@ -195,6 +302,8 @@ class Product(_Model):
         for source in self.sources:
             if isinstance(self.values, Optical | Backscatter | Radiance):
                 wanted = {band.name for band in self.bands} - {"qa"}
+                if isinstance(self.values, Optical):
+                    wanted |= self.values.files
                 missing = sorted(wanted - set(source.assets))
                 if missing:
                     raise ValueError(
@@ -308,6 +417,14 @@ class Recipe(_Model):
     seed: int = 42
     patches: Literal["centre"] | UniformPatches = "centre"
     series: tuple[Series, ...]
+
+    def leader(self, series: Series) -> Series:
+        """The series whose slots a series takes over, or itself."""
+        if not series.pairs_with:
+            return series
+        return next(
+            one for one in self.series if one.modality == series.pairs_with and not one.pairs_with
+        )
 
     @model_validator(mode="after")
     def _slots_are_defined(self) -> Self:

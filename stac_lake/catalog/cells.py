@@ -5,13 +5,16 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stac_lake.catalog.collection import ItemLine, build_collection
 from stac_lake.catalog.index import Index
 from stac_lake.grid import Cell
 from stac_lake.recipe import products
 from stac_lake.store import keys
+
+if TYPE_CHECKING:
+    import duckdb
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -32,18 +35,28 @@ def cell_collections(
         "SELECT DISTINCT cell FROM items WHERE cell > $after ORDER BY cell LIMIT $limit",
         {"after": after, "limit": limit},
     ).fetchall()
+    lines = item_lines(cursor, [row[0] for row in cells])
+    return [_collection(index, Cell(row[0]), lines[row[0]]) for row in cells]
+
+
+def item_lines(
+    cursor: duckdb.DuckDBPyConnection, cells: Sequence[int]
+) -> dict[int, list[ItemLine]]:
+    """What the Collections of some cells say of their items; cells without items are left out."""
     rows = cursor.execute(
         'SELECT cell, id, version, epoch_us(time), epoch_us(time_end), "proj:epsg", platform, '
         '"eo:cloud_cover", "lake:valid_pct" FROM items WHERE cell IN (SELECT unnest($cells))',
-        {"cells": [row[0] for row in cells]},
+        {"cells": list(cells)},
     ).fetchall()
-    lines: dict[int, list[ItemLine]] = {row[0]: [] for row in cells}
+    lines: dict[int, list[ItemLine]] = {}
     for cell, item, number, start, end, *rest in rows:
-        lines[cell].append(ItemLine(item, number, _moment(start), _moment(end), *rest))
-    return [_collection(index, Cell(cell), found) for cell, found in lines.items()]
+        line = ItemLine(item, number, moment_of(start), moment_of(end), *rest)
+        lines.setdefault(cell, []).append(line)
+    return lines
 
 
-def _moment(microseconds: int) -> datetime:
+def moment_of(microseconds: int) -> datetime:
+    """The UTC moment that DuckDB's `epoch_us` gives; a TIMESTAMPTZ itself needs pytz."""
     return _EPOCH + timedelta(microseconds=microseconds)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from stac_lake.catalog.collection import ItemLine, build_catalogs, build_collection
+from stac_lake.catalog.cells import item_lines
+from stac_lake.catalog.collection import build_catalogs, build_collection
 from stac_lake.catalog.index import Index
 from stac_lake.catalog.schema import lake_schema
 from stac_lake.errors import KeyMissing
@@ -16,8 +16,6 @@ from stac_lake.grid import Cell
 from stac_lake.recipe import products
 from stac_lake.store import keys
 from stac_lake.store.objects import Objects
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def publish(objects: Objects, index: Index, cells: Iterable[Cell] | None = None) -> int:
@@ -37,8 +35,8 @@ def publish(objects: Objects, index: Index, cells: Iterable[Cell] | None = None)
     if not present and not wanted:
         return 0
     documents: dict[str, dict[str, Any]] = {
-        keys.collection_key(cell): build_collection(cell, items, products())
-        for cell, items in _lines(index, wanted & present).items()
+        keys.collection_key(Cell(cell)): build_collection(Cell(cell), items, products())
+        for cell, items in item_lines(index.connection(), [c.id for c in wanted & present]).items()
     }
     blocks = {keys.small_block(cell) for cell in wanted}
     above = build_catalogs(present)
@@ -69,25 +67,3 @@ def _delete(objects: Objects, key: str) -> bool:
         return False
     objects.delete(key)
     return True
-
-
-def _lines(index: Index, cells: Iterable[Cell]) -> dict[Cell, list[ItemLine]]:
-    rows = (
-        index.connection()
-        .execute(
-            'SELECT cell, id, version, epoch_us("time"), epoch_us(time_end), "proj:epsg", '
-            'platform, "eo:cloud_cover", "lake:valid_pct" FROM items '
-            "WHERE cell IN (SELECT unnest(?))",
-            [[cell.id for cell in cells]],
-        )
-        .fetchall()
-    )
-    found: dict[Cell, list[ItemLine]] = {}
-    for cell, item, version, time, time_end, *rest in rows:
-        line = ItemLine(item, version, _moment(time), _moment(time_end), *rest)
-        found.setdefault(Cell(cell), []).append(line)
-    return found
-
-
-def _moment(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)

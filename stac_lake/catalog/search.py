@@ -108,7 +108,7 @@ def search(index: Index, wanted: Search) -> Page:
         raise QueryError(f"limit {wanted.limit}: expected at least 1")
     token = Token.read(wanted.token, query.digest) if wanted.token is not None else None
     version = token.version if token else _version(index, wanted)
-    with _cursor(index, version, query.bindings) as cursor:
+    with cursor_with(index, version, query.bindings) as cursor:
         rows = _rows(cursor, query, token.last if token else None, limit + 1)
         if token:
             matched = token.matched
@@ -132,7 +132,7 @@ def count(index: Index, wanted: Search) -> int:
         QueryError: as `search`.
     """
     query = _prepare(wanted)
-    with _cursor(index, _version(index, wanted), query.bindings) as cursor:
+    with cursor_with(index, _version(index, wanted), query.bindings) as cursor:
         return _count(cursor, query)
 
 
@@ -155,20 +155,30 @@ def _prepare(wanted: Search) -> _Query:
         parts += [_one_of("id", wanted.ids, bindings), _one_of("cell", cells, bindings)]
     if wanted.products is not None:
         parts.append(_one_of("lake:product", wanted.products, bindings))
-    if wanted.bbox is not None:
-        box = box_geometry(wanted.bbox)
-        parts.append(bindings.spatial(SpatialTest.of("s_intersects", box)))
+    parts += place_and_time(wanted.bbox, wanted.datetime, bindings)
     if wanted.intersects is not None:
         area = geometry_of(wanted.intersects)
         parts.append(bindings.spatial(SpatialTest.of("s_intersects", area)))
-    if wanted.datetime is not None:
-        start, end = _interval(wanted.datetime)
-        parts += [f"{TIME_START} <= {bindings.bind(end)}"] if end else []
-        parts += [f"{TIME_END} >= {bindings.bind(start)}"] if start else []
     if tree is not None:
         parts.append(condition(tree, bindings))
     query.where = " AND ".join(parts) or "TRUE"
     return query
+
+
+def place_and_time(bbox: Sequence[float] | None, when: str | None, bindings: Bindings) -> list[str]:
+    """Conditions of a box and of a time, as the STAC API has them.
+
+    Raises:
+        QueryError: the box or the time is not valid.
+    """
+    parts = []
+    if bbox is not None:
+        parts.append(bindings.spatial(SpatialTest.of("s_intersects", box_geometry(bbox))))
+    if when is not None:
+        start, end = _interval(when)
+        parts += [f"{TIME_START} <= {bindings.bind(end)}"] if end else []
+        parts += [f"{TIME_END} >= {bindings.bind(start)}"] if start else []
+    return parts
 
 
 def _cell_of(item_id: str) -> int | None:
@@ -213,7 +223,7 @@ def _digest(wanted: Search, tree: Any) -> str:
 
 
 @contextmanager
-def _cursor(
+def cursor_with(
     index: Index, version: int | None, bindings: Bindings
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A cursor on one version of the index, with the query's spatial tests."""

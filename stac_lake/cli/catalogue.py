@@ -27,10 +27,8 @@ def query(
     ] = None,
     product: options.Products = None,
     grid: options.Grid = None,
-    bbox: Annotated[
-        str | None, typer.Option("--bbox", help="West,south,east,north in degrees.")
-    ] = None,
-    when: Annotated[str | None, typer.Option("--datetime", help="Moment or interval a/b.")] = None,
+    bbox: options.Box = None,
+    when: options.When = None,
     sortby: Annotated[
         str | None, typer.Option("--sortby", help="For example -eo:cloud_cover,id.")
     ] = None,
@@ -42,16 +40,18 @@ def query(
         bool, typer.Option("--geojson", help="Print one FeatureCollection.")
     ] = False,
     as_json: options.Json = False,
+    at: options.At = None,
     lake: options.Lake = "./lake",
 ) -> None:
     """Items of the lake by quality, place and time; ids by default, one a line."""
     from stac_lake.lake import open_lake
 
-    found = open_lake(lake).search(
+    opened = open_lake(lake)
+    found = (opened if at is None else opened.at(at)).search(
         filter_text,
         products=product,
         cells=options.cells_from(grid) or None,
-        bbox=_bbox(bbox),
+        bbox=options.numbers(bbox),
         datetime=when,
         sortby=sortby,
         max_items=limit,
@@ -72,15 +72,6 @@ def query(
             typer.echo(json.dumps(item) if as_json else item["id"])
     if not matched:
         raise typer.Exit(4)
-
-
-def _bbox(text: str | None) -> list[float] | None:
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is not west,south,east,north") from error
 
 
 def verify(

@@ -33,6 +33,11 @@ RecipeName = Annotated[str, typer.Option("--recipe", help="Id of a recipe, or a 
 Products = Annotated[
     list[str] | None, typer.Option("--product", help="Only these products; repeatable.")
 ]
+Box = Annotated[str | None, typer.Option("--bbox", help="West,south,east,north in degrees.")]
+When = Annotated[str | None, typer.Option("--datetime", help="Moment or interval a/b.")]
+At = Annotated[
+    int | None, typer.Option("--at", min=0, help="The lake as of this version (`stac-lake log`).")
+]
 Upstream = Annotated[
     str | None,
     typer.Option(
@@ -61,6 +66,25 @@ def cells_from(
     if aoi is not None:
         cells |= set(_cells_of_file(aoi))
     return sorted(cells)
+
+
+def listed(text: str | None) -> tuple[str, ...]:
+    """The parts of a list with commas."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def numbers(text: str | None) -> list[float] | None:
+    """The numbers of a box.
+
+    Raises:
+        typer.BadParameter: one of them is none.
+    """
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not west,south,east,north") from error
 
 
 def _cells_of_file(path: Path) -> list[Cell]:

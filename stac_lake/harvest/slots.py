@@ -45,7 +45,7 @@ def wants(recipe: Recipe, series: Series, cell: Cell) -> Iterator[Want]:
     if series.daylight_bins:
         yield from _bins(series.daylight_bins, cell)
         return
-    leader = _leader(recipe, series)
+    leader = recipe.leader(series)
     patches: list[Patch | None] = [None]
     if series.modality in {"s1", "s2"}:
         patches = list(patches_of(recipe, cell))
@@ -63,12 +63,6 @@ def wants(recipe: Recipe, series: Series, cell: Cell) -> Iterator[Want]:
             if name in leader.polar_night:
                 annual = leader.polar_night[name]
                 yield Want(cell, patch, annual, date_windows(leader.annual[annual]))
-
-
-def _leader(recipe: Recipe, series: Series) -> Series:
-    if not series.pairs_with:
-        return series
-    return next(s for s in recipe.series if s.modality == series.pairs_with and not s.pairs_with)
 
 
 def _bins(bins: DaylightBins, cell: Cell) -> Iterator[Want]:

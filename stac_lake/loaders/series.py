@@ -44,9 +44,7 @@ def series_shapes(recipe: Recipe, chosen: Mapping[str, str]) -> dict[str, Series
     for series in recipe.series:
         if series.modality not in chosen:
             continue
-        leader = series
-        if series.pairs_with:
-            leader = next(s for s in recipe.series if s.modality == series.pairs_with)
+        leader = recipe.leader(series)
         names = list(leader.windows)
         if leader.daylight_bins:
             names = [f"b{index + 1}" for index in range(leader.daylight_bins.count)]

@@ -18,6 +18,7 @@ import cql2
 from stac_lake import recipe
 from stac_lake.errors import QueryError
 from stac_lake.quality.properties import BY_NAME
+from stac_lake.recipe import MODALITIES
 
 Filter = str | Mapping[str, Any]
 """CQL2 text, CQL2 JSON as text or object, or one of these per product id."""
@@ -31,7 +32,19 @@ KINDS = {
     "collection": "string",
     "geometry": "geometry",
 }
-"""Every name that a filter may use, and its type."""
+"""Every name that a filter of items may use, and its type."""
+
+CELL_KINDS: dict[str, str] = {
+    "id": "string",
+    "geometry": "geometry",
+    "datetime": "datetime",
+    "items": "integer",
+    "patches": "integer",
+    "paired": "integer",
+    **dict.fromkeys(MODALITIES, "integer"),
+    **{f"{name}_complete": "integer" for name in MODALITIES},
+}
+"""Every name that a filter of cells may use: counts of slots, patches and complete series."""
 
 # cql2 0.6 parses by recursion on the native stack and dies with the process when it runs out: 2,000
 # open brackets do on a stack of 512 kB. These bounds keep it well inside, and no real filter near.
@@ -41,12 +54,13 @@ _MAX_NESTING = 64
 _OUTCOMES: frozenset[bool | None] = frozenset({True, False, None})
 
 
-def parse(text_or_json: Filter) -> Node:
+def parse(text_or_json: Filter, kinds: Mapping[str, str] = KINDS) -> Node:
     """Read a filter.
 
     Args:
         text_or_json: CQL2 text, CQL2 JSON, or one filter per product; the last becomes the one
             filter that lets items of unnamed products through.
+        kinds: The names that it may use: of items, or `CELL_KINDS`.
 
     Returns:
         CQL2 JSON, property names without the `properties.` prefix.
@@ -58,7 +72,7 @@ def parse(text_or_json: Filter) -> Node:
     tree = _parse_text(text_or_json) if isinstance(text_or_json, str) else text_or_json
     if isinstance(tree, Mapping) and tree and not {"op", "property"} & set(tree):
         return _per_product(tree)
-    return _named(tree, 0)
+    return _named(tree, 0, kinds)
 
 
 def _parse_text(text: str) -> Node:
@@ -90,31 +104,32 @@ def _one_line(error: Exception) -> str:
     return "; ".join(line for line in lines if line and not re.fullmatch(r"\^?-*|\d+ \| .*", line))
 
 
-def _named(node: Node, depth: int) -> Node:
+def _named(node: Node, depth: int, kinds: Mapping[str, str]) -> Node:
     """A copy of a tree with checked property names."""
     if depth > _MAX_NESTING:
         raise QueryError(f"the filter is nested more than {_MAX_NESTING} deep")
     if isinstance(node, list):
-        return [_named(part, depth + 1) for part in node]
+        return [_named(part, depth + 1, kinds) for part in node]
     if not isinstance(node, Mapping):
         return node
     if "property" in node:
-        return {"property": property_name(node["property"])}
-    return {key: _named(value, depth + 1) for key, value in node.items()}
+        return {"property": property_name(node["property"], kinds)}
+    return {key: _named(value, depth + 1, kinds) for key, value in node.items()}
 
 
-def property_name(name: object) -> str:
+def property_name(name: object, kinds: Mapping[str, str] = KINDS) -> str:
     """The canonical name of a property; raises QueryError with the nearest one.
 
     Args:
         name: With or without the `properties.` prefix that some clients write.
+        kinds: The names there are.
     """
     if not isinstance(name, str):
         raise QueryError(f"a property is named by a string, not {name!r}")
     bare = name.removeprefix("properties.")
-    if bare in KINDS:
+    if bare in kinds:
         return bare
-    near = difflib.get_close_matches(bare, KINDS, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(bare, kinds, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else "see /queryables for all names"
     raise QueryError(f"unknown property {name!r}: {hint}")
 

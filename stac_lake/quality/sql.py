@@ -14,9 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stac_lake.errors import QueryError
-from stac_lake.quality.filter import KINDS, Node
+from stac_lake.quality.filter import CELL_KINDS, KINDS, Node
 from stac_lake.quality.spatial import OPERATORS, SpatialTest, geometry_of
 from stac_lake.quality.temporal import RELATIONS, TIME_START, moments
+
+_KINDS = CELL_KINDS | KINDS
+"""What they have in common, they mean alike."""
 
 _COMPARISONS = {"=", "<>", "<", "<=", ">", ">="}
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
@@ -173,7 +176,7 @@ def kind_of(node: Node) -> str:
         return "list"
     if isinstance(node, Mapping):
         if "property" in node:
-            kind = KINDS[node["property"]]
+            kind = _KINDS[node["property"]]
             return "number" if kind == "integer" else kind
         for key, kind in (("timestamp", "datetime"), ("date", "date"), ("interval", "interval")):
             if key in node:
@@ -217,7 +220,7 @@ def _number(node: Node, bindings: Bindings) -> str:
         return bindings.bind(float(node))
     if "property" in node:
         name = node["property"]
-        return f'"{name}"::DOUBLE' if KINDS[name] == "integer" else f'"{name}"'
+        return f'"{name}"::DOUBLE' if _KINDS[name] == "integer" else f'"{name}"'
     operator, args = _call(node)
     a, b = (_number(arg, bindings) for arg in _exactly(operator, args, 2))
     if operator == "div":
@@ -271,7 +274,7 @@ def _literal(node: Node) -> str:
 def _span(node: Node, bindings: Bindings) -> tuple[str, str]:
     """First and last moment of a temporal expression, as SQL."""
     if _is_property(node):
-        if KINDS[node["property"]] != "datetime":
+        if _KINDS[node["property"]] != "datetime":
             raise QueryError(f"expected a time, not {node['property']}")
         return column(node["property"]), column(node["property"])
     if isinstance(node, Mapping) and "interval" in node:
