@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -17,18 +13,17 @@ from typing import Any
 from stac_lake.catalog.commit import stored
 from stac_lake.catalog.index import Index, IndexRow
 from stac_lake.catalog.publish import publish
-from stac_lake.errors import ConfigError, StacLakeError
 from stac_lake.grid import Cell
+from stac_lake.harvest.cluster import Submit, cluster
 from stac_lake.harvest.failover import Lost, Place, count_once, place_of, together
 from stac_lake.harvest.ledger import Entry, Ledger
 from stac_lake.harvest.plan import Known, Plan, blocks, plan_block
-from stac_lake.harvest.task import Context, Done, Task, run_task, tasks
+from stac_lake.harvest.task import Context, Task, tasks
 from stac_lake.recipe import Recipe, Series, known, product
 from stac_lake.store.objects import Objects
 from stac_lake.types import Outcome, PlanRow, Slot
 from stac_lake.upstream.upstream import Upstream
 
-_CONNECT_S = "10s"
 COMMIT_EVERY_S = 30.0
 """Finished items become visible in the index at least this often."""
 
@@ -113,7 +108,7 @@ class Harvest:
         report = Report()
         touched = sorted(set(cells))
         self.index.reconcile(touched)
-        with self._cluster() as submit:
+        with cluster(self.context, workers=self.workers, scheduler=self.scheduler) as submit:
             for block in blocks(touched):
                 run = _Run(submit, report, self.ledger.read(block), refresh)
                 have = self._known(block, run.last, refresh=refresh, retry=retry)
@@ -145,7 +140,7 @@ class Harvest:
             slot: key for cell in cells for slot, (_, key) in stored(self.objects, cell).items()
         }
         by_product = {name: series for series in self._series() for name in series.products}
-        with self._cluster() as submit:
+        with cluster(self.context, workers=self.workers, scheduler=self.scheduler) as submit:
             run = _Run(submit, report, last, refresh)
             pending = []
             for row in rows:
@@ -264,59 +259,6 @@ class Harvest:
         for slots in tried.values():
             count_once(run.report.outcomes, slots)
 
-    @contextmanager
-    def _cluster(self) -> Iterator[Submit]:
-        """Something that runs tasks and yields them as they end, on threads or on a cluster."""
-        from distributed import Client, as_completed
-
-        # It logs each connection of the in-process cluster, and each exception that comes back
-        # through its future anyway.
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
-        # It looks for this machine's outward address even where nothing leaves the process.
-        warnings.filterwarnings("ignore", "Couldn't detect a suitable IP", RuntimeWarning)
-        if self.scheduler:
-            client = _connected(self.scheduler)
-        else:
-            client = Client(
-                processes=False,
-                n_workers=1,
-                threads_per_worker=self.workers,
-                # None would open the default port to the world.
-                dashboard_address="127.0.0.1:0",
-                # Threads share this process: its memory is bounded by the tasks, not by a nanny.
-                memory_limit=0,
-            )
-
-        def submit(jobs: Sequence[Task]) -> Iterator[tuple[Task, Done]]:
-            futures = {client.submit(run_task, job, self.context, pure=False): job for job in jobs}
-            try:
-                for future in as_completed(futures):
-                    job = futures[future]
-                    try:
-                        yield job, future.result()
-                    except StacLakeError:
-                        raise
-                    except CancelledError as error:
-                        raise StacLakeError(
-                            "the dask cluster gave the task up; run the harvest again", task=job.key
-                        ) from error
-            finally:
-                client.cancel(list(futures), force=True)
-
-        interrupted = False
-        try:
-            yield submit
-        except KeyboardInterrupt:
-            # Closing waits for the tasks, and those perhaps for a provider that does not answer.
-            interrupted = True
-            raise
-        finally:
-            if not interrupted:
-                client.close()
-
-
-Submit = Callable[[Sequence[Task]], Iterator[tuple[Task, Done]]]
-
 
 @dataclass(frozen=True)
 class _Run:
@@ -333,23 +275,6 @@ class _Run:
     report: Report
     last: dict[str, Entry]
     refresh: bool
-
-
-def _connected(scheduler: str) -> Any:
-    """A client of a running cluster.
-
-    Raises:
-        ConfigError: nobody answers there.
-    """
-    from distributed import Client
-
-    try:
-        return Client(scheduler, timeout=_CONNECT_S)
-    except (OSError, ValueError, TimeoutError) as error:
-        raise ConfigError(
-            f"no dask scheduler answers at {scheduler!r}: start one with `dask scheduler`, "
-            f"or leave --scheduler out to run threads here ({error})"
-        ) from error
 
 
 def _is_work(row: PlanRow) -> bool:
