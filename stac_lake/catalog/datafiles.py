@@ -1,17 +1,28 @@
-"""Data files of the index on this machine's disk: where they are, or a bounded copy of them."""
+"""Data files of the index: written once, and read from this machine's disk."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake.transaction import AddAction
+
+from stac_lake.catalog.rows import geoparquet
 from stac_lake.errors import StoreUnavailable
 from stac_lake.store.keys import INDEX
 from stac_lake.store.objects import Objects
+
+MAX_ROWS = 100_000
+"""Rows per data file of a rebuild or compaction: half a gigabyte of documents at most."""
 
 CACHE_BYTES = 8 * 2**30
 """Copies of files that the asked version does not need are dropped beyond this size."""
@@ -24,7 +35,7 @@ def default_cache(url: str) -> Path:
 
 
 class DataFiles:
-    """Turns names of data files into local paths that DuckDB may read.
+    """Writes data files, and turns their names into local paths that DuckDB may read.
 
     Data files never change, so that a copy by the same name is the file.
 
@@ -60,6 +71,26 @@ class DataFiles:
                     f"the index cache cannot be written: {error.strerror}", folder=self.folder
                 ) from error
         return [str(self.folder / name) for name in names]
+
+    def put(self, table: pa.Table) -> AddAction:
+        """Store rows under a name of their own; they count only once a commit names it.
+
+        Args:
+            table: Of `rows.SCHEMA`, sorted.
+
+        Raises:
+            StoreUnavailable.
+        """
+        data = geoparquet(table)
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(8)}.parquet"
+        self._objects.put_new(INDEX + name, data)
+        limits = pc.min_max(table["cell"]).as_py()
+        stats = {
+            "numRecords": len(table),
+            "minValues": {"cell": limits["min"]},
+            "maxValues": {"cell": limits["max"]},
+        }
+        return AddAction(name, len(data), {}, int(time.time() * 1000), True, json.dumps(stats))
 
     def _fetch(self, name: str) -> None:
         data = self._objects.get(INDEX + name)

@@ -7,43 +7,26 @@ of every item.
 
 from __future__ import annotations
 
-import json
-import random
-import secrets
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
-from deltalake import DeltaTable, Schema
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from stac_lake.catalog.commit import read_item
-from stac_lake.catalog.datafiles import DataFiles
-from stac_lake.catalog.rows import SCHEMA, IndexRow, geoparquet, newest, table_of
-from stac_lake.errors import CatalogError, CommitConflict, StoreUnavailable
+from stac_lake.catalog.datafiles import MAX_ROWS, DataFiles
+from stac_lake.catalog.log import CommitLog
+from stac_lake.catalog.rows import SCHEMA, IndexRow, newest, table_of
 from stac_lake.grid import Cell
 from stac_lake.store import keys
 from stac_lake.store.objects import Objects
 from stac_lake.types import Slot
 
 __all__ = ["Index", "IndexRow"]
-
-ATTEMPTS = 40
-"""Commits that are tried before a writer gives up; each one means that another writer succeeded."""
-
-MAX_ROWS = 250_000
-"""Rows per data file of a rebuilt index."""
-
-LOG_RETENTION = "interval 3650 days"
-"""Versions stay readable for ten years: a training run may have pinned one."""
 
 OPEN_VERSIONS = 4
 """Index versions that one process keeps open at a time."""
@@ -59,27 +42,18 @@ class Index:
 
     def __init__(self, objects: Objects, cache: Path | None = None) -> None:
         self.objects = objects
-        self._data = DataFiles(objects, cache)
+        self.data = DataFiles(objects, cache)
+        self.log = CommitLog(objects)
         self._lock = threading.RLock()
         self._open: dict[int | None, duckdb.DuckDBPyConnection] = {}
-        self._newest: DeltaTable | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Index, (self.objects, None if self.objects.is_local else self._data.folder))
+        return (Index, (self.objects, None if self.objects.is_local else self.data.folder))
 
     @property
     def version(self) -> int | None:
         """The newest version; None before the first item."""
-        with self._lock:
-            try:
-                if self._newest is not None:
-                    # Reads what was committed since, which is ten times as fast as to open again.
-                    self._newest.update_incremental()
-            except (DeltaError, OSError):
-                self._newest = None
-            if self._newest is None:
-                self._newest = self._table()
-            return None if self._newest is None else int(self._newest.version())
+        return self.log.version
 
     def files(self, version: int | None = None) -> list[str]:
         """Names of the data files of a version (None: the newest), relative to ``index/``.
@@ -87,10 +61,7 @@ class Index:
         Raises:
             CatalogError: there is no such version.
         """
-        table = self._table(version)
-        if table is None:
-            return []
-        return sorted(pa.table(table.get_add_actions())["path"].to_pylist())
+        return list(self.log.files(version))
 
     def append(self, rows: Sequence[IndexRow]) -> int | None:
         """Add versions of items; returns an index version that holds them.
@@ -104,7 +75,7 @@ class Index:
         """
         if not rows:
             return self.version
-        return self._commit([self._write(table_of(rows))], "append")
+        return self.log.commit([self.data.put(table_of(rows))], "append")
 
     def connection(self, version: int | None = None) -> duckdb.DuckDBPyConnection:
         """A DuckDB connection onto a version of the index (None: the newest).
@@ -167,10 +138,10 @@ class Index:
         files = []
         count = 0
         while batch := dict(islice(current, MAX_ROWS)):
-            files.append(self._write(table_of(self._read(batch))))
+            files.append(self.data.put(table_of(self._read(batch))))
             count += len(batch)
         if files or self.version is not None:
-            self._commit(files, "overwrite")
+            self.log.commit(files, "rebuild")
         return count
 
     def _listed(self, prefix: str) -> dict[str, int]:
@@ -185,88 +156,16 @@ class Index:
         with ThreadPoolExecutor(16) as pool:
             return list(pool.map(one, versions.items()))
 
-    def _write(self, table: pa.Table) -> AddAction:
-        """Put a data file under a name of its own; it counts only once a commit names it."""
-        data = geoparquet(table)
-        name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(8)}.parquet"
-        self.objects.put_new(keys.INDEX + name, data)
-        stats = {
-            "numRecords": len(table),
-            "minValues": {"cell": min(table["cell"].to_pylist())},
-            "maxValues": {"cell": max(table["cell"].to_pylist())},
-        }
-        return AddAction(name, len(data), {}, int(time.time() * 1000), True, json.dumps(stats))
-
-    def _commit(self, files: list[AddAction], mode: str) -> int:
-        """One commit to the Delta log, tried again when another writer was faster."""
-        schema = Schema.from_arrow(SCHEMA)
-        for attempt in range(ATTEMPTS):
-            table = self._table()
-            try:
-                if table is None:
-                    create_table_with_add_actions(
-                        self._uri,
-                        schema,
-                        files,
-                        mode="error",
-                        configuration={"delta.logRetentionDuration": LOG_RETENTION},
-                        storage_options=self.objects.storage_options(),
-                    )
-                    return 0
-                table.create_write_transaction([*files], mode, schema, partition_by=[])
-                return int(self._required().version())
-            except (CommitFailedError, DeltaError) as error:
-                if table is not None and not isinstance(error, CommitFailedError):
-                    raise self._unavailable(error) from error
-            except OSError as error:
-                raise self._unavailable(error) from error
-            time.sleep(random.uniform(0, min(2.0, 0.02 * 2**attempt)))
-        raise CommitConflict(
-            f"the index could not be committed in {ATTEMPTS} attempts: too many writers at once; "
-            "the items are stored, and the next harvest adds them to the index",
-            lake=self.objects.url,
-        )
-
-    @property
-    def _uri(self) -> str:
-        return self.objects.href(keys.INDEX.rstrip("/"))
-
-    def _table(self, version: int | None = None) -> DeltaTable | None:
-        try:
-            return DeltaTable(
-                self._uri, version=version, storage_options=self.objects.storage_options()
-            )
-        except TableNotFoundError:
-            return None
-        except DeltaError as error:
-            if version is None:
-                raise self._unavailable(error) from error
-            raise CatalogError(
-                f"the index has no version {version}", newest=self.version, lake=self.objects.url
-            ) from error
-        except OSError as error:
-            raise self._unavailable(error) from error
-
-    def _required(self) -> DeltaTable:
-        table = self._table()
-        if table is None:
-            raise CatalogError("the index vanished while it was written", lake=self.objects.url)
-        return table
-
-    def _unavailable(self, error: Exception) -> StoreUnavailable:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        return StoreUnavailable(f"the index cannot be reached: {first}", lake=self.objects.url)
-
     def _database(self, names: list[str]) -> duckdb.DuckDBPyConnection:
         """An in-memory database with the two views, that can read the data files only."""
-        paths = self._data.paths(names)
+        paths = self.data.paths(names)
         database = duckdb.connect(":memory:")
         run: Callable[..., Any] = database.execute
         run("SET enable_geoparquet_conversion = false")
         run("SET autoinstall_known_extensions = false")
         run("SET autoload_known_extensions = false")
         run("SET TimeZone = 'UTC'")
-        run(f"SET allowed_directories = [{_literal(str(self._data.folder))}]")
+        run(f"SET allowed_directories = [{_literal(str(self.data.folder))}]")
         run("SET enable_external_access = false")
         # Data files never change, and most of a query is to find its way through their footers.
         run("SET parquet_metadata_cache = true")

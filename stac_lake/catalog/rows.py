@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from shapely.geometry import shape
 
@@ -92,9 +93,25 @@ def table_of(rows: Iterable[IndexRow]) -> pa.Table:
     Raises:
         InvalidItem: a document lacks what every item of a lake has.
     """
-    records = sorted((_record(row) for row in rows), key=_order)
+    records = [_record(row) for row in rows]
     columns = [pa.array([record[field.name] for record in records], field.type) for field in SCHEMA]
-    return pa.Table.from_arrays(columns, schema=SCHEMA)
+    return sort_table(pa.Table.from_arrays(columns, schema=SCHEMA))
+
+
+def sort_table(table: pa.Table) -> pa.Table:
+    """Rows by place (Morton order), time, id and version; the same version of an item once."""
+    keyed = pa.table(
+        {
+            "place": pa.array([morton(cell) for cell in table["cell"].to_pylist()], pa.int64()),
+            **{name: table[name] for name in ("time", "id", "version")},
+        }
+    )
+    order = pc.sort_indices(keyed, sort_keys=[(name, "ascending") for name in keyed.column_names])
+    keys = list(zip(table["id"].to_pylist(), table["version"].to_pylist(), strict=True))
+    firsts: dict[tuple[str, int], int] = {}
+    for row in order.to_pylist():
+        firsts.setdefault(keys[row], row)
+    return table.take(pa.array(firsts.values(), pa.int64()))
 
 
 def geoparquet(table: pa.Table) -> bytes:
@@ -161,10 +178,6 @@ def _value(value: Any, kind: Kind) -> Any:
     if kind == "datetime":
         return datetime.fromisoformat(value)
     return float(value) if kind == "number" else value
-
-
-def _order(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    return (morton(record["cell"]), record["time"], record["id"], record["version"])
 
 
 @lru_cache(maxsize=65536)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from stac_lake import __version__
-from stac_lake.cli import catalogue, cells, grid, local, work
+from stac_lake.cli import catalogue, cells, grid, index, local, work
 from stac_lake.errors import (
     ConfigError,
     CredentialsMissing,
@@ -34,6 +34,7 @@ app.add_typer(grid.app, name="grid")
 work.register(app)
 catalogue.register(app)
 cells.register(app)
+index.register(app)
 local.register(app)
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stac_lake.catalog.commit import stored
+from stac_lake.catalog.compact import compact, is_scattered
 from stac_lake.catalog.index import Index, IndexRow
 from stac_lake.catalog.publish import publish
 from stac_lake.grid import Cell
@@ -120,6 +121,8 @@ class Harvest:
                 self.listen("planned", {"block": block, "slots": len(pending)})
                 self._fail_over(run, self._work(run, pending), block)
         report.traffic.update(self.upstream.traffic)
+        if is_scattered(self.index):
+            compact(self.index)
         publish(self.objects, self.index, touched)
         report.version = self.index.version
         self.listen("published", {"version": report.version})

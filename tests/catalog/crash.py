@@ -16,7 +16,7 @@ from typing import Any
 import obstore
 from made_items import FARM, ICE, facts, slot_of
 
-import stac_lake.catalog.index as index_module
+import stac_lake.catalog.log as log_module
 from stac_lake.catalog.commit import commit, stored
 from stac_lake.catalog.index import Index, IndexRow
 from stac_lake.catalog.publish import publish
@@ -30,7 +30,7 @@ _CALLS = (
     (obstore, "get"),
     (obstore, "head"),
     (obstore, "list"),
-    (index_module, "create_table_with_add_actions"),
+    (log_module, "create_table_with_add_actions"),
 )
 
 

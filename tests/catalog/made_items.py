@@ -10,7 +10,7 @@ from typing import Any
 from stac_lake import recipe
 from stac_lake.catalog.item import ItemFacts
 from stac_lake.grid import Cell, Patch, patch_at
-from stac_lake.types import Scene, Slot, Window, cell_grid, patch_grid
+from stac_lake.types import Scene, Slot, Window
 
 FARM, ICE = Cell(772176), Cell(123456)
 CREATED = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
@@ -19,10 +19,10 @@ DATA = b"II*\x00 stands for a COG"
 
 PRODUCTS = (
     "s2-l2a", "s2-l1c", "s1-rtc", "s3-olci-efr",
-    "s5p-co", "s5p-no2", "s5p-o3", "s5p-so2", "dem-glo30",
+    "s5p-co", "s5p-no2", "s5p-o3", "s5p-so2", "dem-glo30", "landsat-c2-l2",
 )  # fmt: skip
 
-_SLOTS = {"s2": "winter", "s1": "autumn", "s3": "b3", "dem": "static"}
+_SLOTS = {"s2": "winter", "s1": "autumn", "s3": "b3", "dem": "static", "landsat": "winter"}
 
 _ORBIT = {"sat:orbit_state": "descending", "sat:relative_orbit": 69, "sat:absolute_orbit": 29768}
 
@@ -44,6 +44,13 @@ _SCENE: dict[str, dict[str, Any]] = {
     },
     "s3": {"platform": "sentinel-3a", **_ORBIT},
     "dem": {},
+    "landsat": {
+        "platform": "landsat-8",
+        "eo:cloud_cover": 17.5,
+        "view:sun_elevation": 33.25,
+        "view:sun_azimuth": 160.5,
+        "lake:baseline": "02",
+    },
 }
 
 _MEASURED: dict[str, dict[str, Any]] = {
@@ -62,13 +69,22 @@ _MEASURED: dict[str, dict[str, Any]] = {
     "s1": {"lake:noise_floor_pct": 0.0, "lake:resampled": True},
     "s3": {"lake:bright_pct": 12.5, "lake:glint_pct": 0.0, "view:sun_elevation": 41.0},
     "dem": {"lake:sea_filled_pct": 0.0},
+    "landsat": {
+        "eo:cloud_cover": 2.5,
+        "lake:shadow_pct": 0.5,
+        "lake:snow_pct": 0.0,
+        "lake:water_pct": 1.25,
+        "lake:saturated_pct": 0.0,
+        "lake:cloud_source": "qa_pixel",
+        "lake:cloud_confidence": "normal",
+    },
 }
 
 
 def scene(product: recipe.Product, start: datetime, number: int = 0) -> Scene:
-    """A scene as upstream describes it; Sentinel-2 is an instant, all others last 25 s."""
+    """A scene as upstream describes it; optical ones are an instant, all others last 25 s."""
     source = product.sources[0]
-    instant = product.modality in {"s2", "dem"}
+    instant = product.modality in {"s2", "dem", "landsat"}
     name = f"{product.id.upper()}_{start:%Y%m%dT%H%M%S}_{number}"
     return Scene(
         id=name,
@@ -108,7 +124,7 @@ def facts(slot: Slot, data: bytes = DATA, **changes: Any) -> ItemFacts:
         slot=slot,
         product=product,
         windows=(window,),
-        grid=patch_grid(slot.patch) if slot.patch else cell_grid(slot.cell, product.pixels),
+        grid=product.grid_of(slot),
         scenes=tuple(scene(product, start + timedelta(days=day), day) for day in days),
         properties={"lake:valid_pct": 99.5, "lake:nodata_pct": 0.5, **measured},
         bands=tuple(

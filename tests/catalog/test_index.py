@@ -128,7 +128,7 @@ def test_files_of_an_older_release_lack_columns(tmp_path: Path) -> None:
     index = Index(Objects.open(str(tmp_path)))
     old = table_of(rows_of(SLOTS[:1])).drop_columns(["lake:valid_pct", "instruments"])
     names = [name for name in SCHEMA.names if name in old.column_names]
-    index._commit([index._write(old.select(names))], "append")
+    index.log.commit([index.data.put(old.select(names))], "append")
     found = index.connection().execute('SELECT "lake:valid_pct", instruments, id FROM items')
     assert found.fetchall() == [(None, None, SLOTS[0].id)]
     index.append(rows_of(SLOTS[1:]))
