@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from stac_lake.dem_lattice import native_dem_grid
 from stac_lake.errors import ConfigError
 from stac_lake.types import PixelGrid, Qa, Slot, Window, cell_grid, metric_grid, patch_grid
 
@@ -217,6 +218,16 @@ class Backscatter(_Model):
     resampling: Resampling = "bilinear"
 
 
+class Sigma0(_Model):
+    """Sentinel-1 GRD: noise and calibration tables, range-Doppler terrain correction, decibel."""
+
+    operator: Literal["sigma0"]
+    terrain: str
+    """Product whose heights the geometry needs."""
+    resampling: Resampling = "bilinear"
+    """Of linear power, at exact positions; cubic is refused."""
+
+
 class Radiance(_Model):
     """Sentinel-3 OLCI: swath to cell grid by inverse geolocation."""
 
@@ -235,6 +246,7 @@ class Column(_Model):
     qa_above: float
     """A footprint is used if its qa_value, a multiple of 0.01, is greater than this."""
     collections: tuple[str, ...] = ("03",)
+    """Collections that may be used; a month takes the newest of them that it has, and no other."""
     min_orbit_coverage: float = 0.5
     """Share of a pixel that an orbit must cover to count."""
 
@@ -255,7 +267,7 @@ class Unsupported(_Model):
 
 
 Values = Annotated[
-    Optical | Backscatter | Radiance | Column | Elevation | Unsupported,
+    Optical | Backscatter | Sigma0 | Radiance | Column | Elevation | Unsupported,
     Field(discriminator="operator"),
 ]
 
@@ -346,6 +358,8 @@ class Product(_Model):
             return patch_grid(slot.patch, self.pixels, self.gsd_m, self.lattice_origin_m)
         if self.grid == "metric":
             return metric_grid(slot.cell, self.pixels, self.gsd_m)
+        if self.grid == "native":
+            return native_dem_grid(slot.cell)
         return cell_grid(slot.cell, self.pixels)
 
 
@@ -561,6 +575,8 @@ def recipe(name: str) -> Recipe:
         path = known(name, paths, "recipe")
     loaded = load_yaml(path, Recipe)
     for series in loaded.series:
+        if series.grid == "native" and series.modality != "dem":
+            raise ConfigError(f"{path}: grid native is for dem, not for {series.modality}")
         for identifier in series.products:
             if product(identifier).modality != series.modality:
                 raise ConfigError(f"{path}: {identifier} is not of modality {series.modality}")

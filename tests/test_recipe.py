@@ -27,7 +27,7 @@ def test_all_catalogues_load() -> None:
     assert set(providers()) == {"earth-search", "planetary-computer", "cdse"}
     assert set(products()) == {
         "s2-l1c", "s2-l2a", "s1-rtc", "s1-grd", "s3-olci-efr",
-        "s5p-co", "s5p-no2", "s5p-o3", "s5p-so2", "dem-glo30",
+        "s5p-co", "s5p-no2", "s5p-o3", "s5p-so2", "dem-glo30", "landsat-c2-l2",
     }  # fmt: skip
     modalities = [series.modality for series in recipe("copernicus-pretrain").series]
     assert modalities == ["s2", "s1", "s3", "co", "no2", "o3", "so2", "dem"]
@@ -59,7 +59,7 @@ def test_windows_are_those_of_the_original() -> None:
     ("folder", "name", "model", "old", "new", "key", "allowed"),
     [
         ("products", "s2-l2a", Product, "harmonize:", "harmonise:", "harmonise", "harmonize"),
-        ("products", "s5p-no2", Product, "qa_min:", "qa:", "values.column.qa", "qa_min"),
+        ("products", "s5p-no2", Product, "qa_above:", "qa:", "values.column.qa", "qa_above"),
         ("products", "dem-glo30", Product, "gsd_m: 30\ndtype", "gsd: 30\ndtype", "gsd", "gsd_m"),
         ("providers", "cdse", Provider, "page_limit", "pages", "pages", "page_limit"),
         (

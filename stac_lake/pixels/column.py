@@ -13,15 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stac_lake.errors import AssetMissing, BadRaster, StacLakeError
+from stac_lake.errors import AssetMissing, BadRaster, ConfigError, StacLakeError
 from stac_lake.pixels.footprints import Canvas, Sums
 from stac_lake.pixels.netcdf import Granule
-from stac_lake.pixels.swath import Floats, spacing, unit_vectors
+from stac_lake.pixels.swath import Floats, Window, spacing, unit_vectors
 from stac_lake.recipe import Column as ColumnValues
 from stac_lake.recipe import Product
 from stac_lake.types import Asset, Chip, Measure, PixelGrid, Scene, Source
 
 GRANULES_AT_ONCE = 4
+COARSE = 16
+"""A large lattice is first looked through at every 16th pixel."""
 QA_TOLERANCE = 1e-6
 """`qa_value` is a multiple of 0.01 whose float32 scale must not decide a comparison."""
 GEOLOCATIONS = "PRODUCT/SUPPORT_DATA/GEOLOCATIONS"
@@ -41,7 +43,9 @@ class _Edition:
 class Column:
     """Monthly means of a trace gas column on cell grids.
 
-    A granule is opened once for all grids; nothing of it is kept but its sums per chip.
+    A granule is opened once for all grids; nothing of it is kept but its sums per chip. An orbit
+    belongs to the month in which the middle of its granule lies, for all cells alike (the plan
+    decides that): each orbit is in one month, and a pixel near ±180° may be 50 minutes off.
 
     Args:
         product: Effective product with `values` of the operator ``column``.
@@ -51,6 +55,10 @@ class Column:
     def __init__(self, product: Product, source: Source) -> None:
         if not isinstance(product.values, ColumnValues):
             raise TypeError(f"{product.id} has no values of the operator column")
+        if product.grid != "cell":
+            raise ConfigError(
+                f"{product.id} has no {product.grid} grid: leave out grid or say cell"
+            )
         self._values = product.values
         self._bands = product.band_names
         self._source = source
@@ -84,7 +92,8 @@ class Column:
         """One composite per grid out of all granules: mean, n_orbits, std.
 
         Granules of other collections than the newest that is allowed are left out, so that a month
-        never mixes collections. The standard deviation is that of the sample (n - 1).
+        never mixes collections. The standard deviation is that of the sample (n - 1), as the orbits
+        are few and stand for the month; all sums are float64.
 
         Returns:
             Per grid a chip, or ``no_scene`` (none of an allowed collection), or ``not_covered``.
@@ -157,11 +166,10 @@ class Column:
             lon, lat = (file.values(f"PRODUCT/{axis}")[0] for axis in ("longitude", "latitude"))
             if lon.ndim != 3 or lon.shape[0] != 1 or lat.shape != lon.shape:
                 raise BadRaster(f"footprints have the shape {lon.shape}", item=scene.id)
-            nodes = unit_vectors(lon[0], lat[0])
-            # Neighbours are as far apart as a footprint is large; of a single line, take all.
-            margin = spacing(nodes) if min(nodes.shape[:2]) > 1 else 2.0
-            windows = [canvas.target.window(nodes, margin) for canvas in canvases]
+            windows = _windows(lon[0], lat[0], canvases)
             boxes = [((0, 1), *window) for window in windows if window]
+            if not boxes:
+                return [None] * len(canvases)
             qa = file.values("PRODUCT/qa_value", boxes)
             columns = qa if variable is None else file.values(variable, boxes)
             corners = [((0, 1), *window, (0, 4)) for window in windows if window]
@@ -176,12 +184,10 @@ class Column:
     def _drawn(
         self, canvas: Canvas, qa: Floats, column: Floats, east: Floats, north: Floats
     ) -> Sums | None:
-        good = (qa > self._values.qa_min + QA_TOLERANCE) & np.isfinite(column)
-        x, y = canvas.target.plane.project(unit_vectors(east[good], north[good]))
-        rings = np.stack([x, y], axis=-1)
-        rings = np.concatenate([rings, rings[:, :1]], axis=1)
-        near = canvas.near(rings)
-        return canvas.draw(rings[near], column[good][near]) if near.any() else None
+        good = (qa > self._values.qa_above + QA_TOLERANCE) & np.isfinite(column)
+        corners = unit_vectors(east[good], north[good])
+        near = canvas.near(corners)
+        return canvas.draw(corners[near], column[good][near]) if near.any() else None
 
     def _edition(self, scene: Scene) -> _Edition:
         """Of the file's name, the item's id, or what the file says of itself.
@@ -210,3 +216,36 @@ def _granule(scene: Scene) -> Asset:
         return scene.assets["granule"]
     except KeyError as error:
         raise AssetMissing("the item has no asset 'granule'", item=scene.id) from error
+
+
+def _windows(lon: Floats, lat: Floats, canvases: Sequence[Canvas]) -> list[Window | None]:
+    """The part of a granule that may reach into each chip; None if there is none.
+
+    Args:
+        lon: Centres of the footprints, (scanline, ground_pixel).
+        lat: Likewise.
+        canvases: Chips.
+    """
+    step = COARSE if min(lon.shape) >= 4 * COARSE else 1
+    coarse = unit_vectors(lon[::step, ::step], lat[::step, ::step])
+    if not np.isfinite(coarse).all():
+        step, coarse = 1, unit_vectors(lon, lat)
+    # A corner is half a diagonal from its centre; twice that, as neighbours differ in size. Of a
+    # single line, nothing is known: take all.
+    diagonal = spacing(coarse) / step if min(lon.shape) > 1 else 2.0
+    found: list[Window | None] = []
+    for canvas in canvases:
+        # What lies between two of the coarse pixels is less than a step from the first.
+        window = canvas.target.window(coarse, diagonal * (step + 1 if step > 1 else 1))
+        if window and step > 1:
+            (top, bottom), (left, right) = (
+                (a * step, min(b * step, n)) for (a, b), n in zip(window, lon.shape, strict=True)
+            )
+            part = unit_vectors(lon[top:bottom, left:right], lat[top:bottom, left:right])
+            fine = canvas.target.window(part, diagonal)
+            window = fine and (
+                (fine[0][0] + top, fine[0][1] + top),
+                (fine[1][0] + left, fine[1][1] + left),
+            )
+        found.append(window)
+    return found

@@ -131,6 +131,7 @@ class Frame:
     tie_step: int = 20
     azimuth: float = 175.0
     holes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    spikes: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.flags is None:
@@ -155,7 +156,10 @@ class Frame:
             "instrument": hdf5(self._instrument),
         }
         for i, band in enumerate(self.bands):
-            packed = np.rint((field_of(lon, lat, i) - 1.5) / 0.004).astype(np.uint16)
+            values = field_of(lon, lat, i)
+            for pixel, value in self.spikes.items():
+                values[pixel] = value
+            packed = np.rint((values - 1.5) / 0.004).astype(np.uint16)
             packed[flags & (1 << 25) != 0] = 65535
             if band in self.holes:
                 packed[self.holes[band]] = 65535

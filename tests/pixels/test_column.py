@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import shapely
-from granules import Lattice, MemorySource, make_scene, tropomi
+from granules import FILL, Lattice, MemorySource, make_scene, tropomi
 from pyproj import Proj
+from scipy.spatial import cKDTree
 
-from stac_lake.errors import AssetMissing, BadRaster, ProviderUnavailable
+from stac_lake.errors import AssetMissing, BadRaster, ConfigError, ProviderUnavailable
 from stac_lake.grid import Cell, cell_at
 from stac_lake.pixels.column import Column
 from stac_lake.recipe import product
@@ -19,13 +22,19 @@ from stac_lake.types import Chip, PixelGrid, Scene, cell_grid
 
 NO2 = product("s5p-no2")
 CO = product("s5p-co")
+LOOSE_NO2 = NO2.model_copy(update={"values": NO2.values.model_copy(update={"qa_above": 0.5})})
+"""With the threshold of the original data set."""
 KM = 1000.0
 CELLS = {
     "mid-latitude": Cell(772176),
     "antarctic": Cell(123456),
     "antimeridian": cell_at(-180.0, 52.0),
+    "equator": cell_at(0.0, 0.0),
+    "85 north": cell_at(20.0, 85.0),
+    "85 south": cell_at(180.0, -85.0),
     "arctic": cell_at(33.0, 88.0),
     "pole": cell_at(30.0, 90.0),
+    "south pole": cell_at(-180.0, -90.0),
 }
 
 
@@ -105,11 +114,20 @@ def exact(one: Orbit, cell: Cell, threshold: int = 75) -> tuple[Any, Any]:
     return mean.reshape(28, 28), (weight / np.maximum(area, 1e-9)).reshape(28, 28)
 
 
+SPREAD = 1.1e-4
+"""Of the footprints' values, mol m-2."""
+
+
 def assert_means(found: Any, expected: Any) -> None:
-    """Within 5 % of the footprints' spread (1.1e-4) everywhere, and 1 % in the mean square."""
-    error = np.abs(found - expected)
-    assert np.nanmax(error) < 5.5e-6
-    assert np.sqrt(np.nanmean(error**2)) < 1.1e-6
+    """Within 2e-3 of the footprints' spread everywhere, and 2e-4 in the mean square.
+
+    What remains is the oracle's plane, in which great circles are a little bent, and the float32
+    of the corners.
+    """
+    assert np.isfinite(found).all()
+    error = np.abs(found - expected) / SPREAD
+    assert np.nanmax(error) < 2e-3
+    assert np.sqrt(np.nanmean(error**2)) < 2e-4
 
 
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS.keys())
@@ -120,13 +138,86 @@ def test_an_orbit_is_averaged_by_area(cell: Cell) -> None:
     assert chip.data.shape == (3, 28, 28)
     assert chip.data.dtype == np.float32
     mean, _ = exact(one, cell)
-    ground = cell_grid(cell, 28).bounds[3] - 0.25 / 28 * (np.arange(28) + 0.5) <= 90
+    ground = np.abs(cell_grid(cell, 28).bounds[3] - 0.25 / 28 * (np.arange(28) + 0.5)) <= 90
     assert_means(chip.data[0][ground], mean[ground])
     np.testing.assert_array_equal(chip.data[1], np.where(ground, 1, 0)[:, None] * np.ones(28))
     assert np.isnan(chip.data[0][~ground]).all()
     assert np.isnan(chip.data[2]).all()
     assert (chip.data[0] < 0).any()
     assert chip.properties == {"lake:n_orbits": 1}
+
+
+@pytest.mark.parametrize("mutation", ["half a pixel", "row flip", "centres only"])
+def test_the_comparison_sees(mutation: str) -> None:
+    """Errors that are made elsewhere, so that a passing comparison says something."""
+    cell = Cell(772176)
+    one = orbit(cell)
+    found = only(cut([one], cell_grid(cell, 28))[0]).data[0].astype(np.float64)
+    expected, _ = exact(one, cell)
+    if mutation == "half a pixel":
+        found = (found + np.roll(found, 1, axis=1)) / 2
+    elif mutation == "row flip":
+        found = found[::-1]
+    else:
+        plane = Proj(proj="laea", lon_0=cell.lon, lat_0=cell.lat, R=6371008.8)
+        west, _, _, north = cell.bounds
+        middle = 0.25 / 28 * (np.arange(28) + 0.5)
+        pixels = np.stack(plane(*np.meshgrid(west + middle, north - middle)), axis=-1)
+        centres = np.stack(plane(*one.lattice.centres()), axis=-1).reshape(-1, 2)
+        nearest = cKDTree(centres).query(pixels.reshape(-1, 2))[1]
+        found = one.values.ravel()[nearest].reshape(28, 28)
+    with pytest.raises(AssertionError):
+        assert_means(found, expected)
+
+
+@pytest.mark.parametrize("shape", [(80, 90), (95, 64)])
+def test_a_large_granule_is_searched_coarsely_but_completely(shape: tuple[int, int]) -> None:
+    """The cell lies anywhere in the granule, also at its last rows and columns."""
+    cell = Cell(772176)
+    one = orbit(cell, shape=shape)
+    for row, column in ((3, 3), (shape[0] - 4, shape[1] - 4), (47, 40)):
+        lon, lat = one.lattice.at(row, column)
+        near = cell_at(float(lon), float(lat))
+        chip = only(cut([one], cell_grid(near, 28))[0])
+        mean, cover = exact(one, near)
+        counted = chip.data[1] == 1
+        clear = np.abs(cover - 0.5) > 1e-3
+        np.testing.assert_array_equal(counted[clear], (cover >= 0.5)[clear])
+        assert_means(chip.data[0][counted], mean[counted])
+    hole = orbit(cell, shape=shape)
+    source = cut([hole], cell_grid(cell, 28))[1]
+    (href,) = source.files
+    whole = only(Column(NO2, source).cut([hole.scene()[0]], [cell_grid(cell, 28)]))
+    source.files[href] = _without_centres(source.files[href])
+    holed = only(Column(NO2, source).cut([hole.scene()[0]], [cell_grid(cell, 28)]))
+    np.testing.assert_array_equal(whole.data, holed.data)
+
+
+def _without_centres(data: bytes) -> bytes:
+    """A granule whose first footprint has no place."""
+    buffer = io.BytesIO(data)
+    with h5py.File(buffer, "r+") as file:
+        for axis in ("longitude", "latitude"):
+            file[f"PRODUCT/{axis}"][0, 0, 0] = np.float32(FILL)
+    return buffer.getvalue()
+
+
+def test_sums_are_kept_in_double_precision() -> None:
+    """Ozone is 0.13 mol m-2, and its days differ by a thousandth: float32 sums would lose it."""
+    cell = Cell(772176)
+    orbits = [orbit(cell, seed) for seed in range(5)]
+    for i, one in enumerate(orbits):
+        one.values[...] = np.float32(0.13) + np.float32(1e-6) * i
+    chip = only(cut(orbits, cell_grid(cell, 28))[0])
+    levels = np.array([np.float32(one.values[0, 0]) for one in orbits], np.float64)
+    np.testing.assert_allclose(chip.data[0], levels.mean(), rtol=1e-7)
+    np.testing.assert_allclose(chip.data[2], levels.std(ddof=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("grid", ["metric", "native"])
+def test_only_the_grid_of_degrees_is_drawn(grid: Any) -> None:
+    with pytest.raises(ConfigError, match=grid):
+        Column(NO2.model_copy(update={"grid": grid}), MemorySource({}))
 
 
 def test_a_month_is_the_unweighted_mean_of_its_orbits() -> None:
@@ -140,8 +231,8 @@ def test_a_month_is_the_unweighted_mean_of_its_orbits() -> None:
     means, covers = zip(*(exact(one, cell) for one in orbits), strict=True)
     cover = np.stack(covers)
     stack = np.where(cover >= 0.5, np.stack(means), np.nan)
-    clear = (np.abs(cover - 0.5) > 0.06).all(0)
-    assert clear.mean() > 0.7
+    clear = (np.abs(cover - 0.5) > 1e-3).all(0)
+    assert clear.mean() > 0.98
     n = np.isfinite(stack).sum(0)
     assert {0, 1, 2, 3, 4} >= set(n[clear]) >= {1, 2, 3}
     np.testing.assert_array_equal(chip.data[1][clear], n[clear])
@@ -183,11 +274,19 @@ def test_overlapping_footprints_share_a_pixel_by_area() -> None:
     [
         (NO2, "PRODUCT/nitrogendioxide_tropospheric_column", 75, None),
         (NO2, "PRODUCT/nitrogendioxide_tropospheric_column", 76, 1.0),
-        (CO, "PRODUCT/carbonmonoxide_total_column_corrected", 50, None),
-        (CO, "PRODUCT/carbonmonoxide_total_column_corrected", 51, 1.0),
+        (CO, "PRODUCT/carbonmonoxide_total_column_corrected", 49, None),
+        (CO, "PRODUCT/carbonmonoxide_total_column_corrected", 50, 1.0),
+        (product("s5p-o3"), "PRODUCT/ozone_total_vertical_column", 50, None),
+        (product("s5p-o3"), "PRODUCT/ozone_total_vertical_column", 51, 1.0),
+        (product("s5p-so2"), "PRODUCT/sulfurdioxide_total_vertical_column", 50, None),
+        (product("s5p-so2"), "PRODUCT/sulfurdioxide_total_vertical_column", 51, 1.0),
+        (LOOSE_NO2, "PRODUCT/nitrogendioxide_tropospheric_column", 50, None),
+        (LOOSE_NO2, "PRODUCT/nitrogendioxide_tropospheric_column", 51, 1.0),
     ],
 )
-def test_qa_must_be_above_the_threshold(gas: Any, path: str, qa: int, expected: Any) -> None:
+def test_footprints_count_from_the_readmes_threshold_on(
+    gas: Any, path: str, qa: int, expected: Any
+) -> None:
     cell = Cell(772176)
     one = orbit(cell)
     one.values[...], one.qa[...] = 1.0, qa
@@ -255,7 +354,7 @@ def test_pixels_need_half_of_their_area_and_scenes_must_contribute() -> None:
     away = orbit(Cell(772176 + 8), seed=2)
     chip = only(cut([half, away], cell_grid(cell, 28))[0])
     _, cover = exact(half, cell)
-    clear = np.abs(cover - 0.5) > 0.03
+    clear = np.abs(cover - 0.5) > 1e-3
     np.testing.assert_array_equal(chip.data[1][clear], (cover >= 0.5)[clear])
     assert chip.data[1][:13].max() == 0
     assert chip.data[1][15:].min() == 1
@@ -277,6 +376,18 @@ def test_a_granule_is_opened_once_for_all_cells() -> None:
             assert_means(chip.data[0], exact(one, cell)[0])
     assert sum(isinstance(chip, Chip) for chip in chips) == 3
     assert len(source.asked) == 2  # its size and its bytes
+
+
+def test_more_cells_cost_no_more_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the above, for a granule that is too large to be read whole."""
+    monkeypatch.setattr("stac_lake.pixels.ranged_file.WHOLE_FILE", 0)
+    first = Cell(772176)
+    one = orbit(first, shape=(80, 90))
+    block = [Cell(first.id + 1440 * y + x) for y in range(-1, 2) for x in range(-1, 2)]
+    _, single = cut([one], cell_grid(first, 28))
+    chips, many = cut([one], *(cell_grid(cell, 28) for cell in block))
+    assert all(isinstance(chip, Chip) for chip in chips)
+    assert 2 < len(many.asked) == len(single.asked)
 
 
 def test_damage_and_outage() -> None:
