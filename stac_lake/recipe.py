@@ -260,14 +260,8 @@ class Elevation(_Model):
     """Provider → collection of GLO-90, for land tiles that GLO-30 lacks."""
 
 
-class Unsupported(_Model):
-    """Known, but no operator makes its pixels yet: its slots end as `empty: not_supported`."""
-
-    operator: Literal["unsupported"]
-
-
 Values = Annotated[
-    Optical | Backscatter | Sigma0 | Radiance | Column | Elevation | Unsupported,
+    Optical | Backscatter | Sigma0 | Radiance | Column | Elevation,
     Field(discriminator="operator"),
 ]
 
@@ -399,18 +393,24 @@ class Series(_Model):
     """Overrides the product's."""
     harmonize: bool | None = None
     """Overrides the product's (Sentinel-2)."""
+    qa_above: float | None = None
+    """Overrides the product's (Sentinel-5P)."""
+    allow_superseded: bool = False
+    """Take older collections of Sentinel-5P where there is no newer one; never mixed in a month."""
 
     def effective(self, product: Product) -> Product:
         """The product with this series' overrides."""
         changes = {
             name: value
-            for name in ("resampling", "harmonize")
+            for name in ("resampling", "harmonize", "qa_above")
             if (value := getattr(self, name)) is not None and hasattr(product.values, name)
         }
-        values = product.values.model_copy(update=changes)
-        made = product.model_copy(
-            update={"values": values, **({"grid": self.grid} if self.grid else {})}
-        )
+        sources = product.sources
+        if self.allow_superseded and isinstance(product.values, Column):
+            changes["collections"] = ("01", "02", "03")
+            sources = tuple(source.model_copy(update={"since": None}) for source in sources)
+        update = {"values": product.values.model_copy(update=changes), "sources": sources}
+        made = product.model_copy(update=update | ({"grid": self.grid} if self.grid else {}))
         offered = {band.name for band in product.optional_bands}
         extra = [name for name in self.extra_bands if name in offered]
         return made.with_bands((*made.band_names, *extra))

@@ -215,7 +215,7 @@ class Scene:
 
 
 Reason = str
-"""no_scene, not_covered, all_cloud, polar_night, credentials_missing(NAME) or not_supported."""
+"""no_scene, not_covered, all_cloud, polar_night or credentials_missing(NAME)."""
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def test_windows_are_those_of_the_original() -> None:
     ("folder", "name", "model", "old", "new", "key", "allowed"),
     [
         ("products", "s2-l2a", Product, "harmonize:", "harmonise:", "harmonise", "harmonize"),
-        ("products", "s5p-no2", Product, "qa_above:", "qa:", "values.column.qa", "qa_above"),
+        ("products", "s5p-no2", Product, "  qa_above:", "  qa:", "values.column.qa", "qa_above"),
         ("products", "dem-glo30", Product, "gsd_m: 30\ndtype", "gsd: 30\ndtype", "gsd", "gsd_m"),
         ("providers", "cdse", Provider, "page_limit", "pages", "pages", "page_limit"),
         (

@@ -9,7 +9,7 @@ from typing import Any
 from stac_lake.recipe import Band, Product
 from stac_lake.types import Qa
 
-_OPTICAL = {"s2", "s3"}
+_OPTICAL = {"s2", "s3", "landsat"}
 """Modalities whose bands are described by a wavelength in the eo extension."""
 
 _QA_BITS: dict[str, Qa] = {
@@ -30,6 +30,14 @@ _QA_BITS: dict[str, Qa] = {
     | Qa.INVALID
     | Qa.DUPLICATED,
     "dem": Qa.OBSERVED | Qa.SEA_FILLED,
+    "landsat": Qa.OBSERVED
+    | Qa.CLOUD
+    | Qa.CIRRUS
+    | Qa.SHADOW
+    | Qa.SNOW
+    | Qa.WATER
+    | Qa.SATURATED
+    | Qa.INVALID,
 }
 """Bits that a modality's `qa` band can have."""
 
@@ -102,7 +110,7 @@ def raster_band(
         "nodata": _nodata(product, band),
         "unit": band.unit,
         "scale": band.scale,
-        "offset": more.get("raster:offset") or None,
+        "offset": more.get("raster:offset", band.offset) or None,
         "sampling": "area",
         "spatial_resolution": band.gsd_m,
         "statistics": dict(numbers) or None,

@@ -257,7 +257,9 @@ def _provenance(facts: ItemFacts) -> dict[str, Any]:
         of_one = facts.is_composite and name.startswith(_PER_ACQUISITION)
         if name in BY_NAME and not skip and not of_one:
             found[name] = value
-    if facts.product.modality == "s2":
+    if "processing:version" in first.properties and not facts.is_composite:
+        found.setdefault("lake:baseline", str(first.properties["processing:version"]))
+    if facts.product.modality in BY_NAME["lake:scene_cloud_cover_pct"].modalities:
         found["lake:scene_cloud_cover_pct"] = first.properties.get("eo:cloud_cover")
     return found | {
         "lake:upstream_id": first.id,

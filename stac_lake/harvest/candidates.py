@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from shapely import union_all
+from shapely import STRtree, union_all
 from shapely.geometry import box, shape
 from shapely.geometry.base import BaseGeometry
 
 from stac_lake.errors import ProviderRejected, ProviderUnavailable
 from stac_lake.grid import Bounds, split_bounds
+from stac_lake.harvest.lenders import with_lent_masks
 from stac_lake.harvest.slots import Want
 from stac_lake.recipe import (
     Column,
@@ -18,7 +20,6 @@ from stac_lake.recipe import (
     Product,
     Series,
     SourceCollection,
-    Unsupported,
     date_windows,
     digest,
     product,
@@ -57,13 +58,12 @@ class BlockSearch:
         self, item: Product, open_wants: Sequence[Want]
     ) -> tuple[dict[Want, PlanRow], dict[Want, str]]:
         """Rows of the wants that this product can serve, and the reason for each other."""
-        if isinstance(item.values, Unsupported):
-            return {}, dict.fromkeys(open_wants, "not_supported")
         served: dict[Want, PlanRow] = {}
         reasons: dict[Want, str] = {}
         failed: dict[str, str] = {}
-        for source in item.sources:
-            todo = [w for w in open_wants if w not in served and _in_span(source, w.windows)]
+        for sources in _alternatives(item):
+            todo = [w for w in open_wants if w not in served and _in_span(item, sources, w)]
+            source = sources[0]
             if not todo or source.provider in self.without:
                 continue
             missing = self.finder.missing_credentials(source.provider)
@@ -72,13 +72,15 @@ class BlockSearch:
                     reasons.setdefault(want, f"credentials_missing({missing})")
                 continue
             try:
-                found = self._search(item, source, todo)
+                found = [scene for one in sources for scene in self._search(item, one, todo)]
                 terrain = self._terrain(item, todo) if found else []
             except (ProviderUnavailable, ProviderRejected) as error:
                 failed[source.provider] = str(error)
                 continue
+            held = STRtree([shape(scene.footprint) for scene in found])
             for want in todo:
-                candidates, superseded = self._candidates(item, want, found)
+                near = [found[n] for n in sorted(held.query(_area(want), "intersects").tolist())]
+                candidates, superseded = self._candidates(item, want, near)
                 if candidates or isinstance(item.values, Elevation):
                     served[want] = PlanRow(
                         want.slot(item.id),
@@ -103,10 +105,17 @@ class BlockSearch:
         boxes = _boxes(todo)
         if isinstance(item.values, Elevation):
             return self._tiles(item, source, boxes)
-        spans = _span(source, _union(want.windows for want in todo))
-        return self.finder.search(
+        spans = _span([source], _union(want.windows for want in todo))
+        if not spans:
+            return []
+        found = self.finder.search(
             item, source, boxes, spans, max_cloud_pct=self.series.max_scene_cloud_pct
         )
+
+        def lent(lender: Product, where: SourceCollection, when: Sequence[Window]) -> list[Scene]:
+            return self.finder.search(lender, where, boxes, when)
+
+        return with_lent_masks(item, source, found, lent)
 
     def _tiles(
         self, item: Product, source: SourceCollection, boxes: Sequence[Bounds]
@@ -144,13 +153,19 @@ class BlockSearch:
     def _candidates(
         self, item: Product, want: Want, found: Sequence[Scene]
     ) -> tuple[list[Scene], dict[str, str]]:
-        """What may serve a want, best first, and the reprocessings that newer ones replace."""
+        """What may serve a want, best first, and the reprocessings that newer ones replace.
+
+        Args:
+            item: The product.
+            want: What is wanted.
+            found: Scenes that touch its area.
+        """
         area = _area(want)
         if isinstance(item.values, Elevation):
-            return _over(found, area), {}
+            return list(found), {}
         timely = [s for s in found if any(s.middle in window for window in want.windows)]
         if isinstance(item.values, Column):
-            return newest(s for s in timely if shape(s.footprint).intersects(area))
+            return newest(timely)
         covering, superseded = newest(s for s in timely if shape(s.footprint).covers(area))
         covering.sort(key=lambda scene: _preference(scene, want))
         native = [s for s in covering if _foreign(s, want) == 0]
@@ -162,7 +177,7 @@ class BlockSearch:
         if any(scene.middle in window for scene in found for window in want.windows):
             return "not_covered"
         if self.series.max_scene_cloud_pct is not None:
-            windows = _span(source, want.windows)
+            windows = _span([source], want.windows)
             if self.finder.search(item, source, _boxes([want]), windows, limit=1):
                 return "all_cloud"
         return "no_scene"
@@ -269,10 +284,23 @@ def _union(groups: Iterable[tuple[Window, ...]]) -> tuple[Window, ...]:
     return tuple(merged)
 
 
-def _span(source: SourceCollection, windows: Sequence[Window]) -> tuple[Window, ...]:
-    """Windows cut to the days that a source is good for."""
+def _alternatives(item: Product) -> list[list[SourceCollection]]:
+    """Sources that are asked one after the other; those in one list serve a slot together.
+
+    A month of Sentinel-5P may lie in two collections of one provider.
+    """
+    if not isinstance(item.values, Column):
+        return [[source] for source in item.sources]
+    together: dict[str, list[SourceCollection]] = {}
+    for source in item.sources:
+        together.setdefault(source.provider, []).append(source)
+    return list(together.values())
+
+
+def _span(sources: Sequence[SourceCollection], windows: Sequence[Window]) -> tuple[Window, ...]:
+    """Windows cut to the days that sources are good for."""
     clipped = []
-    for window in windows:
+    for source, window in itertools.product(sources, windows):
         start, end = window.start, window.end
         if source.since:
             start = max(start, date_windows(((source.since, source.since),))[0].start)
@@ -280,8 +308,10 @@ def _span(source: SourceCollection, windows: Sequence[Window]) -> tuple[Window, 
             end = min(end, date_windows(((source.until, source.until),))[0].start)
         if start < end:
             clipped.append(Window(start, end))
-    return tuple(clipped)
+    return _union([tuple(clipped)])
 
 
-def _in_span(source: SourceCollection, windows: Sequence[Window]) -> bool:
-    return bool(_span(source, windows))
+def _in_span(item: Product, sources: Sequence[SourceCollection], want: Want) -> bool:
+    """Whether sources are good for a want; half a month would make no monthly mean."""
+    good = _span(sources, want.windows)
+    return good == _union([want.windows]) if isinstance(item.values, Column) else bool(good)

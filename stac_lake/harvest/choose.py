@@ -59,7 +59,7 @@ def choose(product: Product, row: PlanRow, measures: Mapping[str, Measure]) -> C
             clouded = True
             losers[scene.id] = "all_cloud"
         else:
-            usable.append((_badness(measure), order, scene))
+            usable.append((_badness(measure, scene), order, scene))
     usable.sort(key=lambda entry: entry[:2])
     scenes = tuple(scene for _, _, scene in usable)
     for badness, _, scene in usable[1:]:
@@ -84,10 +84,15 @@ def _needed_pct(product: Product) -> float:
     return RADAR_PCT if product.values.operator == "backscatter" else FULL_PCT
 
 
-def _badness(measure: Measure) -> float:
-    """What makes a scene worse: cloud, or brightness, or what it has not seen, in percent."""
-    unseen = FULL_PCT - measure.observed_pct
-    return (measure.cloud_pct or measure.bright_pct or 0.0) + unseen
+def _badness(measure: Measure, scene: Scene) -> float:
+    """What makes a scene worse: cloud, or brightness, or what it has not seen, in percent.
+
+    A crop whose cloud is not known is as cloudy as its scene: a scene must not win by having no
+    mask.
+    """
+    known = (measure.cloud_pct, measure.bright_pct, scene.properties.get("eo:cloud_cover"))
+    cloud = next((share for share in known if share is not None), 0.0)
+    return float(cloud) + FULL_PCT - measure.observed_pct
 
 
 def _too_dark(product: Product, measure: Measure) -> bool:

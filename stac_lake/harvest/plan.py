@@ -7,7 +7,7 @@ slot that nobody can serve stays under the series' first product, with that prod
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -15,7 +15,7 @@ from stac_lake.errors import ConfigError
 from stac_lake.grid import Cell
 from stac_lake.harvest.candidates import BlockSearch, Finder
 from stac_lake.harvest.slots import Want, wants
-from stac_lake.recipe import Product, Recipe, Series, digest, product
+from stac_lake.recipe import Column, Product, Recipe, Series, digest, product
 from stac_lake.types import Outcome, PlanRow
 
 
@@ -103,12 +103,12 @@ def plan_block(
     *,
     without: Collection[str] = (),
 ) -> Plan:
-    """Plan one series for cells that share a 2.5° block.
+    """Plan one series for cells that lie together.
 
     Args:
         recipe: The recipe.
         series: One of its series.
-        cells: Cells of one block.
+        cells: Cells of one wave.
         finder: Upstream.
         known: What the lake has.
         without: Providers that must not be used, because their files could not be read.
@@ -160,15 +160,35 @@ def plan_block(
 
 
 def _cannot_serve(item: Product, finder: Finder) -> bool:
-    """Whether a product has no operator, or no source whose credentials are there."""
+    """Whether a product has no source whose credentials are there."""
     return all(finder.missing_credentials(source.provider) for source in item.sources)
 
 
-def blocks(cells: Iterable[Cell]) -> Iterator[list[Cell]]:
-    """Cells grouped by their 2.5° block, in order."""
-    for _, group in groupby(
-        sorted(set(cells), key=lambda c: (c.block, c.id)), key=lambda c: c.block
-    ):
+def waves(
+    several: Sequence[Series], cells: Iterable[Cell]
+) -> Iterator[tuple[list[Cell], list[Series]]]:
+    """Cells and series that are planned and worked together.
+
+    A 2.5° block at a time; but a granule of Sentinel-5P crosses hundreds of them, and to open it
+    for each would read it many times over. Columns go through the cells of 30° at once, one series
+    after the other, before the blocks.
+    """
+    wide = [s for s in several if isinstance(product(s.products[0]).values, Column)]
+    narrow = [series for series in several if series not in wide]
+    for region in _grouped(cells, lambda cell: (cell.block[0] // 12, cell.block[1] // 12)):
+        inside = list(_grouped(region, lambda cell: cell.block))
+        if len(inside) == 1:
+            yield region, list(several)
+            continue
+        for series in wide:
+            yield region, [series]
+        if narrow:
+            for block in inside:
+                yield block, narrow
+
+
+def _grouped(cells: Iterable[Cell], key: Callable[[Cell], tuple[int, int]]) -> Iterator[list[Cell]]:
+    for _, group in groupby(sorted(set(cells), key=lambda c: (key(c), c.id)), key=key):
         yield list(group)
 
 

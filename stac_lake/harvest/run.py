@@ -18,7 +18,7 @@ from stac_lake.grid import Cell
 from stac_lake.harvest.cluster import Submit, cluster
 from stac_lake.harvest.failover import Lost, Place, count_once, place_of, together
 from stac_lake.harvest.ledger import Entry, Ledger
-from stac_lake.harvest.plan import Known, Plan, blocks, plan_block
+from stac_lake.harvest.plan import Known, Plan, plan_block, waves
 from stac_lake.harvest.task import Context, Task, tasks
 from stac_lake.recipe import Recipe, Series, known, product
 from stac_lake.store.objects import Objects
@@ -92,9 +92,9 @@ class Harvest:
         self, cells: Iterable[Cell], *, refresh: bool = False, retry: bool = False
     ) -> Iterator[tuple[Series, Plan]]:
         """Plans of all blocks and series; asks upstream, writes nothing."""
-        for block in blocks(cells):
+        for block, several in waves(self._series(), cells):
             have = self._known(block, refresh=refresh, retry=retry)
-            for series in self._series():
+            for series in several:
                 yield series, plan_block(self.recipe, series, block, self.upstream, have)
 
     def run(self, cells: Iterable[Cell], *, refresh: bool = False, retry: bool = False) -> Report:
@@ -110,16 +110,16 @@ class Harvest:
         touched = sorted(set(cells))
         self.index.reconcile(touched)
         with cluster(self.context, workers=self.workers, scheduler=self.scheduler) as submit:
-            for block in blocks(touched):
+            for block, several in waves(self._series(), touched):
                 run = _Run(submit, report, self.ledger.read(block), refresh)
                 have = self._known(block, run.last, refresh=refresh, retry=retry)
                 pending: list[tuple[Series, PlanRow]] = []
-                for series in self._series():
+                for series in several:
                     found = plan_block(self.recipe, series, block, self.upstream, have)
                     self._settle(found, run)
                     pending += [(series, row) for row in found.rows if _is_work(row)]
                 self.listen("planned", {"block": block, "slots": len(pending)})
-                self._fail_over(run, self._work(run, pending), block)
+                self._fail_over(run, self._work(run, pending))
         report.traffic.update(self.upstream.traffic)
         if is_scattered(self.index):
             compact(self.index)
@@ -239,19 +239,18 @@ class Harvest:
             and row.candidates
         ]
 
-    def _fail_over(
-        self, run: _Run, failed: Sequence[tuple[Series, PlanRow]], block: Sequence[Cell]
-    ) -> None:
+    def _fail_over(self, run: _Run, failed: Sequence[tuple[Series, PlanRow]]) -> None:
         """Plan failed rows again without the providers whose files could not be read."""
         tried: dict[Place, list[str]] = {}
         while failed:
             again: list[tuple[Series, PlanRow]] = []
             ended = run.report.outcomes
             lost = [Lost(one, row, ended[row.slot.id].reason or "") for one, row in failed]
-            have = self._known(block, run.last, refresh=run.refresh, retry=True)
+            cells = sorted({row.slot.cell for _, row in failed})
+            have = self._known(cells, run.last, refresh=run.refresh, retry=True)
             for group in together(lost):
                 series, without = group[0].series, group[0].asked
-                plan = plan_block(self.recipe, series, block, self.upstream, have, without=without)
+                plan = plan_block(self.recipe, series, cells, self.upstream, have, without=without)
                 places = {one.place: one for one in group}
                 for row in plan.rows:
                     if row.candidates and (one := places.get(place_of(series, row))):

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from stac_lake.grid import Cell, Patch, patch_at, uniform_patches
 from stac_lake.harvest import sun
-from stac_lake.recipe import DaylightBins, Recipe, Series, UniformPatches, date_windows
+from stac_lake.recipe import (
+    DaylightBins,
+    Recipe,
+    Series,
+    UniformPatches,
+    date_windows,
+    product,
+)
 from stac_lake.types import Reason, Slot, Window
 
 
@@ -47,7 +54,7 @@ def wants(recipe: Recipe, series: Series, cell: Cell) -> Iterator[Want]:
         return
     leader = recipe.leader(series)
     patches: list[Patch | None] = [None]
-    if series.modality in {"s1", "s2"}:
+    if any(product(name).unit_of == "patch" for name in series.products):
         patches = list(patches_of(recipe, cell))
     for patch in patches:
         lat = patch.centre[1] if patch else cell.lat

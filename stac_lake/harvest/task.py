@@ -69,13 +69,19 @@ class Done:
 
 
 def tasks(product: Product, rows: Iterable[PlanRow], *, refresh: bool = False) -> Iterator[Task]:
-    """Group rows of one product: patches by cell and slot, granules by slot, the DEM by block."""
+    """Group rows of one product by what they share.
+
+    Patches by cell and slot; granules of OLCI by block and slot, of Sentinel-5P by slot alone; the
+    DEM by block.
+    """
 
     def key(row: PlanRow) -> tuple[str, ...]:
-        place = (
-            f"{row.slot.cell.id:07d}" if row.slot.patch else "{}-{}".format(*row.slot.cell.block)
-        )
-        return (place,) if product.values.operator == "elevation" else (place, row.slot.name)
+        block = "{}-{}".format(*row.slot.cell.block)
+        if product.values.operator == "elevation":
+            return (block,)
+        if product.values.operator == "column":
+            return (row.slot.name,)
+        return (f"{row.slot.cell.id:07d}" if row.slot.patch else block, row.slot.name)
 
     for parts, group in groupby(sorted(rows, key=lambda row: (key(row), row.slot)), key=key):
         yield Task("_".join((product.id, *parts)), product, tuple(group), refresh)

@@ -78,8 +78,8 @@ def encode_cog(chip: Chip, product: Product) -> Cog:
             dataset.descriptions = chip.bands
             dataset.scales = [band.scale or 1.0 for band in product.bands]
             dataset.offsets = [
-                float(chip.band_metadata.get(name, {}).get("raster:offset", 0.0))
-                for name in chip.bands
+                float(chip.band_metadata.get(band.name, {}).get("raster:offset", band.offset or 0))
+                for band in product.bands
             ]
             dataset.units = [band.unit or "" for band in product.bands]
         data = bytes(memory.getbuffer())

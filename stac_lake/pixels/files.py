@@ -20,10 +20,16 @@ R = TypeVar("R")
 
 
 class Files:
-    """Opens the assets of scenes through a source and keeps their headers. Thread-safe."""
+    """Opens the assets of scenes through a source and keeps their headers. Thread-safe.
 
-    def __init__(self, source: Source) -> None:
+    Args:
+        source: Where the bytes come from.
+        georeferenced: False for images that are read by line and pixel, whatever they say.
+    """
+
+    def __init__(self, source: Source, *, georeferenced: bool = True) -> None:
         self._source = source
+        self._georeferenced = georeferenced
         self._opened: dict[tuple[str, str], Raster] = {}
         self._lock = threading.Lock()
 
@@ -42,7 +48,7 @@ class Files:
         with self._lock:
             found = self._opened.get(name)
         if found is None:
-            found = open_raster(self._source, asset)
+            found = open_raster(self._source, asset, georeferenced=self._georeferenced)
             with self._lock:
                 found = self._opened.setdefault(name, found)
         return found

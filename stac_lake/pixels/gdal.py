@@ -20,7 +20,7 @@ from rasterio.windows import Window as GdalWindow
 
 from stac_lake.errors import BadRaster
 from stac_lake.pixels.ranges import RangeCursor, Ranges
-from stac_lake.pixels.raster import Level, Window, checked_size
+from stac_lake.pixels.raster import PIXELS, Level, Window, checked_size
 from stac_lake.types import Affine6
 
 Driver = Literal["GTiff", "JP2OpenJPEG"]
@@ -40,7 +40,7 @@ class GdalRaster:
     no request, as the header is in the block cache of `Ranges`.
     """
 
-    def __init__(self, ranges: Ranges, driver: Driver) -> None:
+    def __init__(self, ranges: Ranges, driver: Driver, *, georeferenced: bool = True) -> None:
         self.asset = ranges.asset
         self._ranges = ranges
         self._driver = driver
@@ -50,7 +50,7 @@ class GdalRaster:
             shape = (dataset.height, dataset.width)
             rows, columns = dataset.block_shapes[0]
             checked_size(self.asset, shape, rows * columns * self.dtype.itemsize)
-            self.epsg, transform = self._georeference(dataset)
+            self.epsg, transform = self._georeference(dataset) if georeferenced else (0, PIXELS)
         self.levels = [Level(shape, transform)]
 
     def read(self, windows: Sequence[Window], fill: float, level: int = 0) -> list[NDArray[Any]]:

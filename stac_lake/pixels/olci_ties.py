@@ -97,14 +97,19 @@ class TieAngles:
 
     def at(self, row: float, column: float) -> dict[str, float]:
         """Angles at a position in the frame, interpolated as directions: azimuths wrap."""
-        here = np.array([[row / self.steps[0]]]), np.array([[column / self.steps[1]]])
-        found = {}
-        for body, (zenith, azimuth) in self.pairs.items():
-            z, a = np.radians(zenith), np.radians(azimuth)
-            limits = [[[n - 1.0]] for n in z.shape]
-            r, c = (np.minimum(p, limit) for p, limit in zip(here, limits, strict=True))
+        found: dict[str, float] = {}
+        if not (np.isfinite(row) and np.isfinite(column)):
+            return found
+        for body, pair in self.pairs.items():
+            rows, columns = pair[0].shape
+            r = min(row / self.steps[0], rows - 1.0)
+            c = min(column / self.steps[1], columns - 1.0)
+            # Only the four tie points around it: a frame has hundreds of thousands.
+            near = slice(int(r), int(r) + 2), slice(int(c), int(c) + 2)
+            z, a = (np.radians(angle[near]) for angle in pair)
+            here = np.array([[r % 1.0]]), np.array([[c % 1.0]])
             east, north, up = (
-                float(sample(part, r, c, "bilinear")[0, 0])
+                float(sample(part, *here, "bilinear")[0, 0])
                 for part in (np.sin(z) * np.sin(a), np.sin(z) * np.cos(a), np.cos(z))
             )
             if np.isfinite(up):

@@ -6,7 +6,6 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
-from stac_lake.errors import PixelError
 from stac_lake.pixels.raster import Raster
 from stac_lake.pixels.sampling import on_lattice
 from stac_lake.recipe import Product
@@ -38,6 +37,7 @@ class Operator(Protocol):
 _OPERATORS = {
     "optical": "stac_lake.pixels.optical:Optical",
     "backscatter": "stac_lake.pixels.backscatter:Backscatter",
+    "sigma0": "stac_lake.pixels.sar.sigma0:Sigma0",
     "elevation": "stac_lake.pixels.elevation:Elevation",
     "radiance": "stac_lake.pixels.radiance:Radiance",
     "column": "stac_lake.pixels.column:Column",
@@ -51,15 +51,9 @@ def operator_for(product: Product, source: Source, terrain: Sequence[Scene] = ()
         product: The effective product.
         source: Where the bytes come from.
         terrain: Tiles of heights, for products whose geometry needs them.
-
-    Raises:
-        PixelError: the product is known, but nothing makes its pixels yet.
     """
-    kind = product.values.operator
-    if kind not in _OPERATORS:
-        raise PixelError("not_supported: no operator makes these pixels yet", product=product.id)
     # By name, because the swath operators need HDF5, which the others do without.
-    module, name = _OPERATORS[kind].split(":")
+    module, name = _OPERATORS[product.values.operator].split(":")
     found = getattr(importlib.import_module(module), name)
     if product.terrain:
         return cast(Operator, found(product, source, terrain))

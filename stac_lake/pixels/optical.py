@@ -1,9 +1,13 @@
-"""Sentinel-2: digital numbers on the patch's 10 m lattice, and qa from the scene's own mask."""
+"""Optical imagery: a sensor's digital numbers on the patch's lattice, and qa from its masks.
+
+Everything that is peculiar to a sensor stands in the product's YAML (`recipe.Optical`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,37 +17,14 @@ from stac_lake.pixels.files import Files, in_parallel
 from stac_lake.pixels.operators import cut_first_seen
 from stac_lake.pixels.raster import Window
 from stac_lake.pixels.sampling import read_on_grids
+from stac_lake.recipe import FlagFile, Mask, OffsetCheck, Product
 from stac_lake.recipe import Optical as OpticalValues
-from stac_lake.recipe import Product
 from stac_lake.types import Chip, Measure, PixelGrid, Qa, Scene, Source
 
-OFFSET = 1000
-"""DN added by ESA since processing baseline 04.00 (RADIO_ADD_OFFSET = BOA_ADD_OFFSET = -1000)."""
-SATURATED_DN = 65535
-"""Special value SATURATED of the product metadata."""
-REFLECTANCE_PER_DN = 1e-4
-
-SCL_FLAGS: Mapping[int, Qa] = {
-    1: Qa.SATURATED,  # saturated or defective
-    3: Qa.SHADOW,
-    6: Qa.WATER,
-    8: Qa.CLOUD,  # medium probability
-    9: Qa.CLOUD,  # high probability
-    10: Qa.CIRRUS,
-    11: Qa.SNOW,
-}
-"""Classes of the L2A scene classification (Sentinel-2 L2A ATBD 2.10, table 3) with a flag."""
-MSK_CLASSI_FLAGS = (Qa.CLOUD, Qa.CIRRUS, Qa.SNOW)
-"""Bands of MSK_CLASSI_B00: opaque clouds, cirrus, snow and ice (product specification 14.9)."""
 CLOUDY = Qa.CLOUD | Qa.CIRRUS
+NODATA = 0
+"""Digital number of a pixel without a measurement, at every provider of these products."""
 
-_DARK = (2, 3, 6)
-"""SCL: dark area, cloud shadow, water: dark in the short-wave infrared."""
-_VEGETATION = 4
-_SHIFTED_DN = 900
-"""Where the offset is still in, dark surfaces stay above it: 1000 less noise and overcorrection."""
-_WITNESSES = 50
-"""Dark pixels from which on their first percentile is trusted."""
 _PROBE_PIXELS = 2048**2
 
 
@@ -56,20 +37,24 @@ class _Offset:
 
 
 class Optical:
-    """The operator of Sentinel-2 L1C and L2A; see `Operator`."""
+    """The operator of products whose values are `recipe.Optical`; see `Operator`."""
 
     def __init__(self, product: Product, source: Source) -> None:
         assert isinstance(product.values, OpticalValues)
         self._product = product
         self._values = product.values
         self._files = Files(source)
-        self._bands = [band for band in product.bands if band.name != "qa"]
+        self._bands = product.value_bands
         self._finest = min(self._bands, key=lambda band: band.gsd_m or 0).name
         self._coarsest = max(self._bands, key=lambda band: band.gsd_m or 0).name
         self._offsets: dict[str, _Offset] = {}
 
     def measure(self, scenes: Sequence[Scene], grids: Sequence[PixelGrid]) -> list[list[Measure]]:
-        """Observed and cloud shares from SCL, or MSK_CLASSI and, as that has no nodata, a band."""
+        """Observed and cloud shares from the mask.
+
+        Where the mask does not say which pixels were seen (MSK_CLASSI), the band with the coarsest
+        pixels does: the cheapest one to read.
+        """
         return in_parallel(lambda scene: self._measured(scene, grids), scenes)
 
     def cut(self, scenes: Sequence[Scene], grids: Sequence[PixelGrid]) -> list[Chip | str]:
@@ -82,131 +67,158 @@ class Optical:
         )
 
     def _measured(self, scene: Scene, grids: Sequence[PixelGrid]) -> list[Measure]:
+        mask = self._mask_of(scene)
         try:
-            masks, source = self._masks(scene, grids)
-            if source == "scl":
-                observed = [mask[0] != 0 for mask in masks]
-            else:
+            flags = [np.full(grid.shape, Qa.OBSERVED, np.uint16) for grid in grids]
+            if mask:
+                flags = self._flags(scene, mask, grids)
+            if mask is None or "unobserved" not in mask.meanings:
                 raster = self._files.raster(scene, self._coarsest)
-                blocks = read_on_grids(raster, grids, "nearest", 0)
-                observed = [block[0] != 0 for block in blocks]
+                blocks = read_on_grids(raster, grids, "nearest", NODATA)
+                for block, found in zip(blocks, flags, strict=True):
+                    found[block[0] == NODATA] = 0
         except (PixelError, UpstreamError) as error:
             why = f"{type(error).__name__}: {error}"
             return [Measure(scene.id, 0.0, error=why) for _ in grids]
-        line = []
-        for mask, seen in zip(masks, observed, strict=True):
-            cloudy = (_flags(mask, source) & CLOUDY != 0) & seen
-            cloud = 100.0 * float(cloudy.sum()) / float(seen.sum()) if seen.any() else None
-            share = 100.0 * float(seen.mean())
-            line.append(Measure(scene.id, share, cloud_pct=cloud if source else None))
-        return line
+        tells = mask is not None and bool(mask.tells & CLOUDY)
+        return [_measure(scene, found, tells) for found in flags]
 
-    def _masks(
-        self, scene: Scene, grids: Sequence[PixelGrid]
-    ) -> tuple[list[NDArray[np.uint8]], str]:
-        """The scene's mask on each grid and its `lake:cloud_source`, "" where there is none."""
-        if self._values.mask == "scl":
-            key, source = "scl", "scl"
-        elif "mask" in scene.assets:
-            key, source = "mask", "msk_classi"
-        elif "scl" in scene.assets:  # of the L2A of the same datatake and tile
-            key, source = "scl", "l2a_scl"
-        else:
-            return [np.zeros((1, *grid.shape), np.uint8) for grid in grids], ""
-        raster = self._files.raster(scene, key)
-        masks = read_on_grids(raster, grids, "nearest", 0)
-        if source == "msk_classi" and any(mask.shape[0] != 3 for mask in masks):
-            raise BadRaster("MSK_CLASSI has not three bands", asset=raster.asset.href)
-        return masks, source
+    def _mask_of(self, scene: Scene) -> Mask | None:
+        """The first mask that the scene has, or must have: that one is missed when it is read."""
+        masks = self._values.masks
+        return next((m for m in masks if m.is_listed or m.asset in scene.assets), None)
+
+    def _flags(
+        self, scene: Scene, file: FlagFile, grids: Sequence[PixelGrid]
+    ) -> list[NDArray[np.uint16]]:
+        """What a file says of each grid's pixels, as `flags_of`; flags are never interpolated."""
+        raster = self._files.raster(scene, file.asset)
+        blocks = read_on_grids(raster, grids, "nearest", _unobserved(file))
+        planes = len(file.planes) or 1
+        if raster.dtype.kind != "u" or raster.dtype.itemsize > 2:
+            raise BadRaster(f"flags of type {raster.dtype}", asset=raster.asset.href)
+        if any(len(block) != planes for block in blocks):
+            what = f"{file.asset} has not {planes} band" + "s" * (planes > 1)
+            raise BadRaster(what, asset=raster.asset.href)
+        return [flags_of(file, block) for block in blocks]
 
     def _cut_scene(self, scene: Scene, grids: list[PixelGrid], native: bool) -> list[Chip]:
+        mask = self._mask_of(scene)
+        files = [*([mask] if mask else []), *self._values.more_flags]
+        told = [self._flags(scene, file, grids) for file in files]
         offset = self._offset(scene)
-
-        def read(band: str) -> list[NDArray[np.uint16]]:
-            raster = self._files.raster(scene, band)
-            if raster.dtype != np.uint16:
-                raise BadRaster(f"{band} is {raster.dtype}, not uint16", asset=raster.asset.href)
-            return [b[0] for b in read_on_grids(raster, grids, self._values.resampling, 0)]
-
         names = [band.name for band in self._bands]
-        masks, source = self._masks(scene, grids)
-        bands = in_parallel(read, names)
-        properties = {
-            "lake:dn_offset": offset.dn if self._values.harmonize else 0,
-            "lake:offset_source": offset.source,
-            **({"lake:cloud_source": source} if source else {}),
+        bands = in_parallel(lambda name: self._band(scene, name, grids), names)
+        properties: dict[str, Any] = {
+            **({"lake:cloud_source": mask.source} if mask else {}),
             **({} if native else {"lake:resampled": True}),
         }
+        if self._values.offset:
+            properties["lake:dn_offset"] = offset.dn if self._values.harmonize else 0
+            properties["lake:offset_source"] = offset.source
         kept = 0 if self._values.harmonize else offset.dn
-        extra = {"raster:offset": -kept * REFLECTANCE_PER_DN}
         return [
             Chip(
                 grid,
                 self._product.band_names,
-                self._stored(np.stack([band[i] for band in bands]), masks[i], source, offset.dn),
+                self._stored(np.stack([b[i] for b in bands]), [t[i] for t in told], offset.dn),
                 (scene,),
                 dict(properties),
-                {name: dict(extra) for name in names} if kept else {},
+                self._offsets_in_file(kept),
             )
             for i, grid in enumerate(grids)
         ]
 
-    def _stored(
-        self, dn: NDArray[np.uint16], mask: NDArray[np.uint8], source: str, offset: int
-    ) -> NDArray[np.uint16]:
-        """Source DN (band, y, x) and mask to stored values with qa as the last band.
+    def _band(
+        self, scene: Scene, name: str, grids: Sequence[PixelGrid]
+    ) -> list[NDArray[np.uint16]]:
+        raster = self._files.raster(scene, name)
+        if raster.dtype != np.uint16:
+            raise BadRaster(f"{name} is {raster.dtype}, not uint16", asset=raster.asset.href)
+        saturated = self._values.saturated_dn
+        blocks = read_on_grids(raster, grids, self._values.resampling, NODATA, special=saturated)
+        return [block[0] for block in blocks]
 
-        L2A has seen a pixel where its classification says so and any band is not 0: providers that
-        removed the offset have clipped dark water to 0. L1C, which has no such class, must have
-        all bands.
-        """
-        if self._values.mask == "scl":
-            observed = (mask[0] != 0) & (dn != 0).any(axis=0)
-        else:
-            observed = (dn != 0).all(axis=0)
-        qa = _flags(mask, source)
-        qa[(dn == SATURATED_DN).any(axis=0)] |= np.uint16(Qa.SATURATED)
+    def _offsets_in_file(self, kept: int) -> dict[str, dict[str, float]]:
+        """What a reader has to add after scaling, where the source's offset was left in."""
+        return {
+            band.name: {"raster:offset": (band.offset or 0.0) - kept * (band.scale or 1.0)}
+            for band in self._bands
+            if kept
+        }
+
+    def _stored(
+        self, dn: NDArray[np.uint16], told: Sequence[NDArray[np.uint16]], offset: int
+    ) -> NDArray[np.uint16]:
+        """Source DN (band, y, x) and flags (y, x) to stored values, all bands and qa in order."""
+        optional = {band.name for band in self._product.optional_bands}
+        counted = dn[[band.name not in optional for band in self._bands]] != NODATA
+        every = self._values.observed_in == "all_bands"
+        observed = counted.all(axis=0) if every else counted.any(axis=0)
+        qa = np.full(observed.shape, Qa.OBSERVED, np.uint16)
+        for flags in told:
+            observed &= flags & np.uint16(Qa.OBSERVED) != 0
+            qa |= flags
+        if self._values.saturated_dn is not None:
+            qa[(dn == self._values.saturated_dn).any(axis=0)] |= np.uint16(Qa.SATURATED)
         if self._values.harmonize and offset:
-            qa[((dn != 0) & (dn <= offset)).any(axis=0)] |= np.uint16(Qa.FLOORED)
+            qa[((dn != NODATA) & (dn <= offset)).any(axis=0)] |= np.uint16(Qa.FLOORED)
             dn = harmonized(dn, offset)
-        qa |= np.uint16(Qa.OBSERVED)
-        return np.concatenate([dn, np.where(observed, qa, np.uint16(0))[None]])
+        assert self._product.qa_band is not None
+        qa[~observed] = 0
+        return np.insert(dn, self._product.qa_band, qa, axis=0)
 
     def _offset(self, scene: Scene) -> _Offset:
         if scene.id not in self._offsets:
-            removed = any(
-                source.offset_in_pixels == "removed"
-                for source in self._product.sources
-                if (source.provider, source.collection) == (scene.provider, scene.collection)
-            )
-            if not removed:
-                found = _Offset(scene.dn_offset or 0, "baseline")
-            elif self._still_shifted(scene):
-                found = _Offset(OFFSET, "pixels")
-            else:
-                found = _Offset(0, "collection")
-            self._offsets[scene.id] = found
+            self._offsets[scene.id] = self._decided(scene)
         return self._offsets[scene.id]
 
-    def _still_shifted(self, scene: Scene) -> bool:
-        """Whether dark surfaces of a scene are too bright for pixels without the offset.
+    def _decided(self, scene: Scene) -> _Offset:
+        """What metadata say; where they have been wrong, or are silent, the pixels are asked first.
 
-        Water and shadow reflect less than a few per cent in band 12, vegetation in band 4; with the
-        offset in, both stay above 900. Decided on the whole scene, at its coarsest overview, so
-        that all its chips are treated alike; a scene without dark pixels is believed.
+        They have been wrong about collections whose provider removed the offset.
         """
-        values = []
-        classes, *bands = in_parallel(lambda key: self._overview(scene, key), ["scl", "B12", "B04"])
-        if classes is None or any(band is None for band in bands):
-            return False
-        for band, wanted in zip(bands, (_DARK, (_VEGETATION,)), strict=True):
-            assert band is not None
+        rule, said = self._values.offset, scene.dn_offset
+        if rule is None:
+            return _Offset(0, "baseline")
+        claimed = any(
+            source.offset_in_pixels == "removed"
+            for source in self._product.sources
+            if (source.provider, source.collection) == (scene.provider, scene.collection)
+        )
+        baseline = scene.properties.get("processing:version")
+        before = isinstance(baseline, str) and baseline < rule.since_baseline
+        if said is not None and (before or not claimed):
+            return _Offset(said, "baseline")
+        shifted = self._still_shifted(scene, rule.check) if rule.check else None
+        if shifted is None and said is None:
+            raise PixelError("nothing says if the radiometric offset is in", item=scene.id)
+        found = said if shifted is None else rule.dn if shifted else 0
+        assert found is not None
+        return _Offset(found, "collection" if found == said else "pixels")
+
+    def _still_shifted(self, scene: Scene, check: OffsetCheck) -> bool | None:
+        """Whether dark surfaces are too bright for pixels without the offset.
+
+        None where there are too few of them to tell, or no overview that is small enough.
+        """
+        mask = self._values.masks[0].asset
+        keys = [mask, *check.dark]
+        if any(key not in scene.assets for key in keys):
+            return None
+        classes, *bands = in_parallel(lambda key: self._overview(scene, key), keys)
+        dark = []
+        for band, wanted in zip(bands, check.dark.values(), strict=True):
+            if classes is None or band is None:
+                return None
             rows = np.arange(classes.shape[0]) * band.shape[0] // classes.shape[0]
             columns = np.arange(classes.shape[1]) * band.shape[1] // classes.shape[1]
             aligned = band[rows[:, None], columns]
-            values.append(aligned[np.isin(classes, wanted) & (aligned != 0)])
-        dark = np.concatenate(values)
-        return dark.size >= _WITNESSES and bool(np.percentile(dark, 1) >= _SHIFTED_DN)
+            dark.append(aligned[np.isin(classes, wanted) & (aligned != NODATA)])
+        found = np.concatenate(dark)
+        if found.size < check.min_pixels:
+            return None
+        return bool(np.percentile(found, check.percentile) >= check.above)
 
     def _overview(self, scene: Scene, key: str) -> NDArray[np.uint16] | None:
         """The whole extent at the coarsest level; None where that is too large to read for this."""
@@ -222,17 +234,36 @@ class Optical:
 def harmonized(dn: NDArray[np.uint16], offset: int) -> NDArray[np.uint16]:
     """0 where the source is 0, else max(DN - offset, 1)."""
     shifted = np.maximum(dn, np.uint16(offset + 1)) - np.uint16(offset)
-    return np.where(dn == 0, np.uint16(0), shifted)
+    return np.where(dn == NODATA, np.uint16(0), shifted)
 
 
-def _flags(mask: NDArray[np.uint8], source: str) -> NDArray[np.uint16]:
-    """Mask (band, y, x) to flags (y, x), without OBSERVED."""
-    if source == "msk_classi":
-        flags = np.zeros(mask.shape[1:], np.uint16)
-        for band, flag in zip(mask, MSK_CLASSI_FLAGS, strict=True):
-            flags[band != 0] |= np.uint16(flag)
-        return flags
-    table = np.zeros(256, np.uint16)
-    for code, flag in SCL_FLAGS.items():
-        table[code] = flag
-    return np.asarray(table[mask[0]])
+def flags_of(file: FlagFile, pixels: NDArray[np.unsignedinteger]) -> NDArray[np.uint16]:
+    """Pixels (band, y, x) of a file to qa flags (y, x).
+
+    OBSERVED is set unless the file says that a pixel was not seen.
+    """
+    flags = np.zeros(pixels.shape[1:], np.uint16)
+    seen = np.ones(flags.shape, bool)
+    said = [(meaning, plane != 0) for meaning, plane in zip(file.planes, pixels, strict=False)]
+    said += [(meaning, pixels[0] >> bit & 1 != 0) for bit, meaning in file.bits.items()]
+    said += [(meaning, pixels[0] == code) for code, meaning in file.classes.items()]
+    for meaning, where in said:
+        if meaning == "unobserved":
+            seen &= ~where
+        else:
+            flags[where] |= np.uint16(Qa[meaning.upper()])
+    return flags | np.where(seen, np.uint16(Qa.OBSERVED), np.uint16(0))
+
+
+def _unobserved(file: FlagFile) -> int:
+    """The value that a file has where it saw nothing, and where it ends."""
+    values: Mapping[int, str] = file.classes or {1 << bit: m for bit, m in file.bits.items()}
+    return next((value for value, meaning in values.items() if meaning == "unobserved"), 0)
+
+
+def _measure(scene: Scene, flags: NDArray[np.uint16], tells_cloud: bool) -> Measure:
+    seen = flags & np.uint16(Qa.OBSERVED) != 0
+    cloudy = (flags & np.uint16(CLOUDY) != 0) & seen
+    cloud = 100.0 * float(cloudy.sum()) / float(seen.sum()) if seen.any() else None
+    share = 100.0 * float(seen.mean())
+    return Measure(scene.id, share, cloud_pct=cloud if tells_cloud else None)

@@ -15,20 +15,15 @@ from numpy.typing import NDArray
 
 from stac_lake.errors import BadRaster, StacLakeError
 from stac_lake.pixels.netcdf import Granule
+from stac_lake.pixels.olci_flags import Booleans, bridged, is_usable, qa_bits
 from stac_lake.pixels.olci_ties import TieAngles, named_asset, windows
 from stac_lake.pixels.swath import Floats, Target, Window, locate, sample, unit_vectors
 from stac_lake.recipe import Product, Resampling
 from stac_lake.recipe import Radiance as RadianceValues
 from stac_lake.types import Chip, Measure, PixelGrid, Qa, Scene, Source
 
-Booleans = NDArray[np.bool_]
-
-LAND, BRIGHT, INVALID, DUPLICATED, SUN_GLINT = 1 << 31, 1 << 27, 1 << 25, 1 << 23, 1 << 22
-"""`quality_flags`. The saturation flags below are looked up by name: their places differ."""
-SATURATED = "saturated"
-"""What the names of the saturation flags begin with, one per band or one for all."""
 MARGIN = 4
-"""Pixels around the located ones that are read: for interpolation across duplicates and cubic."""
+"""Pixels around the located ones that are read: for interpolation across copies and cubic."""
 BANDS_AT_ONCE = 8
 
 
@@ -40,7 +35,8 @@ class _View:
         window: Rows and columns of the frame that are read.
         row: Position of each chip pixel in the window, (y, x); NaN where it is not seen.
         column: Likewise.
-        duplicated: Pixels of the window that repeat a neighbour.
+        copied: Pixels of the window that repeat a neighbour.
+        usable: Pixels of the window that may be interpolated.
         qa: Bits of each chip pixel, (y, x).
         angles: SZA, SAA, OZA, OAA at the chip's centre, degrees; those that the product carries.
     """
@@ -48,13 +44,25 @@ class _View:
     window: Window
     row: Floats
     column: Floats
-    duplicated: Booleans
+    copied: Booleans
+    usable: Booleans
     qa: NDArray[np.int32]
     angles: dict[str, float]
 
     @property
     def observed(self) -> Booleans:
         return np.asarray((self.qa & Qa.OBSERVED) != 0)
+
+    def sampled(self, data: Floats, resampling: Resampling) -> Floats:
+        """Values of the window at the chip's pixels, interpolated between usable pixels only.
+
+        A chip pixel whose nearest source pixel is not usable shows that one's number as it is (NaN
+        where it is fill), so that nothing is made up where `qa` says saturated or invalid.
+        """
+        clean = bridged(np.where(self.usable, data, np.nan), self.copied)
+        values = sample(clean, self.row, self.column, resampling)
+        nearest = sample(data, self.row, self.column, "nearest")
+        return np.where(np.isnan(values), nearest, values)
 
 
 class Radiance:
@@ -146,10 +154,7 @@ class Radiance:
         def band(name: str) -> list[Floats]:
             with Granule(self._source, named_asset(scene, name), scene.id) as file:
                 pieces = file.values(f"{name}_radiance", [view.window for view in views])
-            return [
-                sample(_bridged(data, v.duplicated), v.row, v.column, self._resampling)
-                for data, v in zip(pieces, views, strict=True)
-            ]
+            return [v.sampled(d, self._resampling) for d, v in zip(pieces, views, strict=True)]
 
         with ThreadPoolExecutor(BANDS_AT_ONCE, "olci") as pool:
             by_band = list(pool.map(band, self._bands))
@@ -166,7 +171,7 @@ class Radiance:
                     np.concatenate([data, qa[None]]),
                     (scene,),
                     _properties(view.angles),
-                    {name: {"solar_flux": fluxes[i][name]} for name in self._bands if fluxes},
+                    {name: fluxes[i][name] for name in self._bands if fluxes},
                 )
             )
         return chips
@@ -188,7 +193,6 @@ def _views(source: Source, scene: Scene, grids: Sequence[PixelGrid]) -> list[_Vi
         lat = places.values("latitude", boxes)
         words = flags.raw("quality_flags", boxes)
         names = flags.flags("quality_flags")
-    saturated = sum({mask for name, mask in names.items() if name.startswith(SATURATED)})
     ties = TieAngles.read(source, scene, (shape[0], shape[1])) if boxes else None
     read = iter(zip(lon, lat, words, strict=True))
     found: list[_View | None] = []
@@ -197,26 +201,9 @@ def _views(source: Source, scene: Scene, grids: Sequence[PixelGrid]) -> list[_Vi
             found.append(None)
             continue
         east, north, word = next(read)
-        qa = _qa(word, saturated)
+        qa = qa_bits(word, names)
         found.append(_view(target, window, unit_vectors(east, north), qa, ties))
     return found
-
-
-def _qa(word: NDArray[np.uint32], saturated: int) -> NDArray[np.int32]:
-    """Bits of each pixel of the swath; an invalid pixel is not observed."""
-    qa = np.zeros(word.shape, np.int32)
-    valid = (word & INVALID) == 0
-    for bit, mask in (
-        (Qa.OBSERVED, valid),
-        (Qa.WATER, valid & ((word & LAND) == 0)),
-        (Qa.BRIGHT, (word & BRIGHT) != 0),
-        (Qa.SUN_GLINT, (word & SUN_GLINT) != 0),
-        (Qa.INVALID, ~valid),
-        (Qa.DUPLICATED, (word & DUPLICATED) != 0),
-        (Qa.SATURATED, (word & saturated) != 0),
-    ):
-        qa[mask] |= int(bit)
-    return qa
 
 
 def _view(
@@ -227,8 +214,8 @@ def _view(
     ties: TieAngles | None,
 ) -> _View | None:
     """Locate one chip in a window of the frame; None if it does not see any of it."""
-    duplicated = (qa & Qa.DUPLICATED) != 0
-    vectors = np.stack([_bridged(vectors[..., i], duplicated) for i in range(3)], axis=-1)
+    copied = (qa & Qa.DUPLICATED) != 0
+    vectors = np.stack([bridged(vectors[..., i], copied) for i in range(3)], axis=-1)
     row, column = locate(target, vectors)
     seen = np.isfinite(row)
     if not seen.any():
@@ -239,6 +226,7 @@ def _view(
     angles = {}
     if ties is not None:
         angles = ties.at(_middle(row) + first_row, _middle(column) + first_column)
+    inner = slice(*rows), slice(*columns)
     return _View(
         (
             (first_row + rows[0], first_row + rows[1]),
@@ -246,7 +234,8 @@ def _view(
         ),
         row - rows[0],
         column - columns[0],
-        duplicated[slice(*rows), slice(*columns)],
+        copied[inner],
+        is_usable(qa[inner]),
         np.where(seen, qa[r, c], 0).astype(np.int32),
         angles,
     )
@@ -277,10 +266,18 @@ def _properties(angles: dict[str, float]) -> dict[str, float]:
     return found
 
 
-def _solar_flux(source: Source, scene: Scene, views: Sequence[_View]) -> list[dict[str, float]]:
-    """In-band solar irradiance of each chip, mW m⁻² nm⁻¹: mean over the detectors that saw it.
+def _solar_flux(
+    source: Source, scene: Scene, views: Sequence[_View]
+) -> list[dict[str, dict[str, float]]]:
+    """In-band solar irradiance of each chip: mean over the detectors that saw it, and its spread.
 
-    Empty if the item does not list the instrument file.
+    `solar_flux` of the product is "in-band solar irradiance, seasonally corrected" (ESA, long name
+    of the variable): that of the day, in mW m⁻² nm⁻¹, to which no distance of the sun must be
+    applied again. It differs between detectors as their wavelengths do; the spread (greatest less
+    least, in percent of the mean) says what a chip's one number leaves out.
+
+    Returns:
+        Per chip, band → its metadata; empty if the item does not list the instrument file.
     """
     if "instrument" not in scene.assets:
         return []
@@ -293,27 +290,15 @@ def _solar_flux(source: Source, scene: Scene, views: Sequence[_View]) -> list[di
         detectors = index[r, c].astype(np.intp)
         detectors = detectors[(detectors >= 0) & (detectors < flux.shape[1])]
         # Where no pixel names its detector, all of them.
-        mean = np.nanmean(flux[:, detectors] if detectors.size else flux, axis=1)
-        found.append({f"Oa{i + 1:02d}": round(float(m), 4) for i, m in enumerate(mean)})
+        seen = flux[:, detectors] if detectors.size else flux
+        mean, spread = np.nanmean(seen, axis=1), np.nanmax(seen, axis=1) - np.nanmin(seen, axis=1)
+        found.append(
+            {
+                f"Oa{i + 1:02d}": {
+                    "solar_flux": round(float(m), 4),
+                    "solar_flux_spread_pct": round(float(100 * s / m), 4),
+                }
+                for i, (m, s) in enumerate(zip(mean, spread, strict=True))
+            }
+        )
     return found
-
-
-def _bridged(data: Floats, duplicated: Booleans) -> Floats:
-    """Duplicated pixels interpolated in their row between the real ones beside them.
-
-    A duplicated pixel repeats a neighbour's measurement, so that both its value and, depending on
-    the processor, its place are not its own. Where there is no real pixel on one side, it is kept.
-    """
-    if not duplicated.any():
-        return data
-    columns = np.arange(data.shape[1])
-    left = np.maximum.accumulate(np.where(duplicated, -1, columns), axis=1)
-    right = np.where(duplicated, data.shape[1], columns)
-    right = np.minimum.accumulate(right[:, ::-1], axis=1)[:, ::-1]
-    row, column = np.nonzero(duplicated & (left >= 0) & (right < data.shape[1]))
-    one, other = left[row, column], right[row, column]
-    part = (column - one) / (other - one)
-    value = data[row, one] * (1 - part) + data[row, other] * part
-    out = data.copy()
-    out[row, column] = np.where(np.isnan(value), data[row, column], value)
-    return out

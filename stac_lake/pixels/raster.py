@@ -14,6 +14,8 @@ from stac_lake.types import Affine6, Asset
 
 MAX_SIDE = 1_000_000
 """Pixels; a UTM zone at 10 m has 100,000 × 1,000,000."""
+PIXELS: Affine6 = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
+"""Transform of a raster that is read by line and pixel, as it has no affine: radar images."""
 MAX_BLOCK_BYTES = 256 << 20
 """Of one decoded tile: a whole Sentinel-2 band of 10,980² as a single JPEG 2000 tile still fits."""
 

@@ -28,8 +28,14 @@ _MAX_WARP_PIXELS = 64 << 20
 Vector = NDArray[np.float64]
 
 
-def open_raster(source: Source, asset: Asset) -> Raster:
+def open_raster(source: Source, asset: Asset, *, georeferenced: bool = True) -> Raster:
     """Open a GeoTIFF or JPEG 2000 file, told by its first bytes, never by its name.
+
+    Args:
+        source: Where the bytes come from.
+        asset: The file.
+        georeferenced: False for images with ground control points only: they are opened in pixel
+            coordinates (`PIXELS`, EPSG 0).
 
     Raises:
         BadRaster: it is neither, or its header is corrupt.
@@ -38,7 +44,8 @@ def open_raster(source: Source, asset: Asset) -> Raster:
     ranges = Ranges(source, asset)
     magic = ranges.at(0, min(12, ranges.size))
     if magic.startswith(_TIFF):
-        return open_tiled(source, ranges) or GdalRaster(ranges, "GTiff")
+        tiled = open_tiled(source, ranges, georeferenced=georeferenced)
+        return tiled or GdalRaster(ranges, "GTiff", georeferenced=georeferenced)
     if magic.startswith(_JP2):
         return GdalRaster(ranges, "JP2OpenJPEG")
     raise BadRaster("the file is neither a GeoTIFF nor JPEG 2000", asset=asset.href)
@@ -60,7 +67,12 @@ def on_lattice(raster: Raster, grid: PixelGrid, level: int = 0) -> bool:
 
 
 def read_on_grids(
-    raster: Raster, grids: Sequence[PixelGrid], resampling: Resampling, fill: float, level: int = 0
+    raster: Raster,
+    grids: Sequence[PixelGrid],
+    resampling: Resampling,
+    fill: float,
+    level: int = 0,
+    special: float | None = None,
 ) -> list[NDArray[Any]]:
     """A raster's pixels on grids, in one pass over its tiles.
 
@@ -71,6 +83,7 @@ def read_on_grids(
             nearest repeats coarse pixels.
         fill: Value outside the raster; also the value that a warp takes for nodata.
         level: 0 for the full image.
+        special: Another value that is no measurement (saturated): never mixed with others.
 
     Returns:
         One array (band, row, column) per grid.
@@ -89,7 +102,7 @@ def read_on_grids(
     return [
         _repeated(block, window, raster.levels[level], grid)
         if is_exact
-        else _warped(block, _placed(raster, window, level), grid, resampling, fill)
+        else _warped(block, _placed(raster, window, level), grid, resampling, (fill, special))
         for block, window, grid, is_exact in zip(blocks, windows, grids, exact, strict=True)
     ]
 
@@ -163,13 +176,19 @@ def _warp_window(raster: Raster, grid: PixelGrid, level: int) -> Window:
 
 
 def _warped(
-    block: NDArray[Any], source: PixelGrid, grid: PixelGrid, resampling: Resampling, fill: float
+    block: NDArray[Any],
+    source: PixelGrid,
+    grid: PixelGrid,
+    resampling: Resampling,
+    marks: tuple[float, float | None],
 ) -> NDArray[Any]:
     """Interpolate a block of pixels to a grid, at exactly transformed pixel centres.
 
-    Neighbours that hold `fill` have no weight; where the nearest one does, the result does, too.
+    Neighbours that hold one of `marks` (fill, special) have no weight; where the nearest one does,
+    the result does, too. Outside is fill. Where the overshoot of a cubic would end on a mark, the
+    nearest pixel stays.
     """
-    out = np.full((block.shape[0], *grid.shape), fill, block.dtype)
+    out = np.full((block.shape[0], *grid.shape), marks[0], block.dtype)
     if not block.size:
         return out
     x, y = _centres(grid) if source.epsg == grid.epsg else _centres_in(source.epsg, grid)
@@ -182,11 +201,13 @@ def _warped(
         if resampling == "nearest":
             target[inside] = nearest
         else:
-            values = _kernel(band, row[inside], column[inside], resampling, fill)
+            values = _kernel(band, row[inside], column[inside], resampling, marks)
             if block.dtype.kind in "ui":
                 limits = np.iinfo(block.dtype)
                 values = np.clip(np.rint(values), limits.min, limits.max)
-            target[inside] = np.where(nearest == fill, nearest, values.astype(block.dtype))
+            values = values.astype(block.dtype)
+            keep = _marked(nearest, marks) | _marked(values, marks)
+            target[inside] = np.where(keep, nearest, values)
     return out
 
 
@@ -199,9 +220,14 @@ def _centres_in(epsg: int, grid: PixelGrid) -> tuple[Vector, Vector]:
 
 
 def _kernel(
-    band: NDArray[Any], row: Vector, column: Vector, resampling: Resampling, fill: float
+    band: NDArray[Any],
+    row: Vector,
+    column: Vector,
+    resampling: Resampling,
+    marks: tuple[float, float | None],
 ) -> Vector:
-    """Weighted mean of the 2 × 2 or 4 × 4 pixels around points, renormalised without `fill`."""
+    """Weighted mean of the 2 × 2 or 4 × 4 pixels around points, renormalised without `marks`."""
+    fill = marks[0]
     weights = _linear if resampling == "bilinear" else _keys
     top, left = np.floor(row).astype(np.int64), np.floor(column).astype(np.int64)
     total, share = np.zeros(row.shape), np.zeros(row.shape)
@@ -211,10 +237,16 @@ def _kernel(
             inside = _inside(place, band.shape)
             value = np.full(row.shape, fill, np.float64)
             value[inside] = band[place[0][inside], place[1][inside]]
-            weight = np.where(value == fill, 0.0, vertical * horizontal)
+            weight = np.where(_marked(value, marks), 0.0, vertical * horizontal)
             total += weight * np.where(weight == 0, 0.0, value)
             share += weight
     return np.divide(total, share, out=np.full(row.shape, fill, np.float64), where=share > 0)
+
+
+def _marked(values: NDArray[Any], marks: tuple[float, float | None]) -> NDArray[np.bool_]:
+    fill, special = marks
+    found = np.asarray(values == fill)
+    return found if special is None else found | (values == special)
 
 
 def _linear(part: Vector) -> list[tuple[int, Vector]]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from stac_lake.grid import to_lonlat
 from stac_lake.recipe import Resampling
 from stac_lake.types import PixelGrid
 
@@ -23,8 +24,11 @@ Window = tuple[tuple[int, int], tuple[int, int]]
 HALF_PIXEL = 0.5
 """A point is seen if it lies within half a pixel of the lattice of pixel centres."""
 ITERATIONS = 30
+DAMPING = 0.8
+"""Share of a correction that is applied: across the seam of two cameras a pixel may be more than
+twice as wide as the polynomial says, and whole steps would then go to and fro for ever."""
 SETTLED_PX = 1e-4
-FIT_POINTS = 4000
+FIT_POINTS = 1000
 
 
 def unit_vectors(lon: Floats, lat: Floats) -> Floats:
@@ -76,16 +80,18 @@ class Target:
 
     @classmethod
     def of(cls, grid: PixelGrid, parts: int = 1) -> Target:
-        """Centres of the `parts` × `parts` parts of each pixel of a grid in EPSG:4326."""
+        """Centres of the `parts` × `parts` parts of each pixel of a grid in any CRS."""
         a, _, c, _, e, f = grid.transform
         rows, columns = grid.shape
-        lon = c + a / parts * (np.arange(columns * parts) + 0.5)
-        lat = f + e / parts * (np.arange(rows * parts) + 0.5)
-        lat = np.where(np.abs(lat) <= 90.0, lat, np.nan)
-        # A cell around a pole is centred on it: what lies beyond is no ground.
-        middle = float(np.clip(f + e * rows / 2, -90.0, 90.0))
-        plane = TangentPlane.at(c + a * columns / 2, middle)
-        return cls(plane, unit_vectors(*np.meshgrid(lon, lat)))
+        x = c + a / parts * (np.arange(columns * parts) + 0.5)
+        y = f + e / parts * (np.arange(rows * parts) + 0.5)
+        middle = np.array([c + a * columns / 2]), np.array([f + e * rows / 2])
+        if grid.epsg == 4326:
+            # A cell around a pole is centred on it: what lies beyond is no ground.
+            y, middle = np.where(np.abs(y) <= 90.0, y, np.nan), (middle[0], middle[1].clip(-90, 90))
+        (lon,), (lat,) = _lonlat(grid.epsg, *middle)
+        plane = TangentPlane.at(float(lon), float(lat))
+        return cls(plane, unit_vectors(*_lonlat(grid.epsg, *np.meshgrid(x, y))))
 
     @cached_property
     def points(self) -> tuple[Floats, Floats]:
@@ -113,6 +119,15 @@ class Target:
         if not rows.size:
             return None
         return (int(rows[0]), int(rows[-1]) + 1), (int(columns[0]), int(columns[-1]) + 1)
+
+
+def _lonlat(epsg: int, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Longitude and latitude, degrees; NaN where the CRS has no such point."""
+    if epsg == 4326:
+        return x, y
+    lon, lat = to_lonlat(epsg).transform(x, y)
+    nowhere = ~(np.isfinite(lon) & np.isfinite(lat))
+    return np.where(nowhere, np.nan, lon), np.where(nowhere, np.nan, lat)
 
 
 def chord_squared(vectors: Floats, point: Floats) -> Floats:
@@ -165,7 +180,7 @@ def locate(target: Target, vectors: Floats) -> tuple[Floats, Floats]:
         off = np.abs(step).max(0)
         better = off <= error
         best[:, better], error[better] = here[:, better], off[better]
-        moved = np.clip(here + step, 0.0, limits)
+        moved = np.clip(here + DAMPING * step, 0.0, limits)
         settled = np.nanmax(np.abs(moved - here), initial=0.0) < SETTLED_PX
         here = moved
         if settled:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from stac_lake.errors import BadRaster, StacLakeError
 from stac_lake.pixels.ranges import BLOCK, Ranges
-from stac_lake.pixels.raster import Level, Window, checked_size
+from stac_lake.pixels.raster import PIXELS, Level, Window, checked_size
 from stac_lake.pixels.tiff_directories import MAX_TAG_BYTES, checked_directories
 from stac_lake.types import Affine6, Asset, Source
 
@@ -48,7 +48,12 @@ class TiledTiff:
     """An opened tiled GeoTIFF of one band; a `Raster`."""
 
     def __init__(
-        self, source: Source, ranges: Ranges, tiff: async_tiff.TIFF, store: _Store
+        self,
+        source: Source,
+        ranges: Ranges,
+        tiff: async_tiff.TIFF,
+        store: _Store,
+        georeferenced: bool,
     ) -> None:
         self.asset = ranges.asset
         self._source = source
@@ -58,11 +63,12 @@ class TiledTiff:
         overviews = [i for i in others if (i.new_subfile_type or 0) & 5 == 1]  # 4 marks a mask
         overviews.sort(key=lambda ifd: -ifd.image_width)
         self._ifds = [full, *overviews]
-        top = Level((full.image_height, full.image_width), _transform(full, self.asset))
+        transform = _transform(full, self.asset) if georeferenced else PIXELS
+        top = Level((full.image_height, full.image_width), transform)
         self.levels = [top, *(top.coarser((i.image_height, i.image_width)) for i in overviews)]
         self.dtype = np.dtype(f"{_KINDS[full.sample_format[0]]}{full.bits_per_sample[0] // 8}")
         self.nodata = float(full.gdal_nodata.strip("\0 ")) if full.gdal_nodata else None
-        self.epsg = _epsg(full, self.asset)
+        self.epsg = _epsg(full, self.asset) if georeferenced else 0
         self._tables = [
             self._table(i, level, ranges.size)
             for i, level in zip(self._ifds, self.levels, strict=True)
@@ -172,8 +178,10 @@ class _Store:
         ]
 
 
-def open_tiled(source: Source, ranges: Ranges) -> TiledTiff | None:
+def open_tiled(source: Source, ranges: Ranges, *, georeferenced: bool = True) -> TiledTiff | None:
     """Open a tiled single-band GeoTIFF; None for TIFFs of a layout that GDAL has to read.
+
+    Without `georeferenced` it is opened in pixel coordinates, and needs no affine.
 
     Raises:
         BadRaster: the header is corrupt, or declares what the file cannot hold.
@@ -186,16 +194,16 @@ def open_tiled(source: Source, ranges: Ranges) -> TiledTiff | None:
     store = _Store(ranges)
     try:
         tiff = _run(_open(store, min(BLOCK, ranges.size)))
-        if not _is_ours(tiff):
+        if not _is_ours(tiff, georeferenced):
             return None
     except Exception as error:  # async-tiff wraps what its store raises
         raise ranges.failure or BadRaster(
             f"the TIFF header cannot be parsed: {error}", asset=ranges.asset.href
         ) from error
-    return TiledTiff(source, ranges, tiff, store)
+    return TiledTiff(source, ranges, tiff, store, georeferenced)
 
 
-def _is_ours(tiff: async_tiff.TIFF) -> bool:
+def _is_ours(tiff: async_tiff.TIFF, georeferenced: bool) -> bool:
     """Whether the full image is of the kind that async-tiff was checked to decode right."""
     ifd = tiff.ifds[0]
     return bool(
@@ -207,8 +215,13 @@ def _is_ours(tiff: async_tiff.TIFF) -> bool:
         and ifd.sample_format[0] in _KINDS
         and ifd.bits_per_sample[0] in (8, 16, 32, 64)
         and ifd.orientation in (None, 1)
-        and (ifd.model_pixel_scale or ifd.model_transformation)
-        and ifd.geo_key_directory is not None
+        and (not georeferenced or _has_affine(ifd))
+    )
+
+
+def _has_affine(ifd: Any) -> bool:
+    return ifd.geo_key_directory is not None and bool(
+        ifd.model_pixel_scale or ifd.model_transformation
     )
 
 
@@ -275,7 +288,8 @@ async def _decode(ifd: Any, tiles: list[Tile]) -> list[NDArray[Any]]:
     for result in decoded:
         if isinstance(result, BaseException):
             raise result
-    return [np.asarray(array)[..., 0] for array in decoded]
+    # (row, column, 1) of chunky files, (1, row, column) of planar ones.
+    return [np.asarray(array).reshape(ifd.tile_height, ifd.tile_width) for array in decoded]
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stac_lake.quality.properties import BY_NAME
 from stac_lake.quality.valid import UNUSABLE, qa_flags, valid_mask
-from stac_lake.recipe import Product
+from stac_lake.recipe import Optical, Product
 from stac_lake.types import Chip, Qa
 
 SNOWY_PCT = 10.0
@@ -28,13 +28,8 @@ _SHARES = {
     "lake:sea_filled_pct": Qa.SEA_FILLED,
 }
 """Property → flags any of which counts, as a share of the observed pixels."""
-_BY_MASK = {
-    "eo:cloud_cover": {"scl", "l2a_scl", "msk_classi"},
-    "lake:snow_pct": {"scl", "l2a_scl", "msk_classi"},
-    "lake:shadow_pct": {"scl", "l2a_scl"},
-    "lake:water_pct": {"scl", "l2a_scl"},
-}
-"""Sentinel-2: which masks can tell; without one of them the property is left out."""
+_BY_MASK = Qa.CLOUD | Qa.CIRRUS | Qa.SHADOW | Qa.SNOW | Qa.WATER
+"""Flags of optical imagery that only its mask can tell: what it cannot, is left out."""
 
 
 def measure_chip(product: Product, chip: Chip) -> tuple[dict[str, Any], list[dict[str, float]]]:
@@ -69,20 +64,23 @@ def _shares(product: Product, chip: Chip, flags: NDArray[np.uint16]) -> dict[str
     shares: dict[str, Any] = {"lake:nodata_pct": _pct(~observed)}
     if not observed.any():
         return shares
+    untold = _untold(product, chip)
     for name, bits in _SHARES.items():
-        if product.modality not in BY_NAME[name].modalities:
-            continue
-        if (
-            product.modality == "s2"
-            and name in _BY_MASK
-            and (chip.properties.get("lake:cloud_source") not in _BY_MASK[name])
-        ):
-            continue
-        shares[name] = _pct((flags[observed] & bits) != 0)
-    if "eo:cloud_cover" in shares:
+        if product.modality in BY_NAME[name].modalities and bits & ~untold:
+            shares[name] = _pct((flags[observed] & bits) != 0)
+    if {"eo:cloud_cover", "lake:snow_pct"} <= set(shares):
         low = shares["lake:snow_pct"] >= SNOWY_PCT
         shares["lake:cloud_confidence"] = "low" if low else "normal"
     return shares
+
+
+def _untold(product: Product, chip: Chip) -> Qa:
+    """Flags that a chip's mask, named by `lake:cloud_source`, cannot tell."""
+    if not isinstance(product.values, Optical):
+        return Qa(0)
+    used = chip.properties.get("lake:cloud_source")
+    told = next((mask.tells for mask in product.values.masks if mask.source == used), Qa(0))
+    return _BY_MASK & ~told
 
 
 def _pct(mask: NDArray[np.bool_]) -> float:

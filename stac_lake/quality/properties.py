@@ -27,9 +27,11 @@ class Property:
     modalities: tuple[str, ...] = ()
 
 
-_OPTICAL = ("s2",)
+_OPTICAL = ("s2", "landsat")
 _GASES = ("co", "no2", "o3", "so2")
-_SCENES = ("s1", "s2", "s3")
+_SCENES = ("s1", "s2", "s3", "landsat")
+_PATCHES = ("s1", "s2", "landsat")
+_SUNLIT = ("s2", "s3", "landsat")
 
 PROPERTIES: tuple[Property, ...] = (
     Property("datetime", "datetime", "moment of acquisition; null for composites"),
@@ -47,8 +49,8 @@ PROPERTIES: tuple[Property, ...] = (
     Property(
         "eo:cloud_cover", "number", "cloud and cirrus among the observed pixels", "%", _OPTICAL
     ),
-    Property("view:sun_elevation", "number", "sun above the horizon", "deg", ("s2", "s3")),
-    Property("view:sun_azimuth", "number", "sun, clockwise from north", "deg", ("s2", "s3")),
+    Property("view:sun_elevation", "number", "sun above the horizon", "deg", _SUNLIT),
+    Property("view:sun_azimuth", "number", "sun, clockwise from north", "deg", _SUNLIT),
     Property("view:azimuth", "number", "sensor, clockwise from north", "deg", _SCENES),
     Property("view:incidence_angle", "number", "at the surface, from the vertical", "deg", _SCENES),
     Property("sat:orbit_state", "string", "ascending or descending", None, _SCENES),
@@ -57,28 +59,28 @@ PROPERTIES: tuple[Property, ...] = (
     Property("sar:instrument_mode", "string", "IW, EW …", None, ("s1",)),
     Property("sar:polarizations", "string[]", "polarisations flown", None, ("s1",)),
     Property("lake:product", "string", "product of the lake"),
-    Property("lake:modality", "string", "s1 s2 s3 co no2 o3 so2 dem"),
+    Property("lake:modality", "string", "s1 s2 s3 co no2 o3 so2 dem landsat"),
     Property("lake:slot", "string", "slot of the plan"),
     Property(
         "lake:patch",
         "string",
         "patch id, absent for products of the whole cell",
         None,
-        ("s1", "s2"),
+        _PATCHES,
     ),
     Property("lake:source_patch_id", "string", "id of the patch in the data set it was taken from"),
     Property("lake:valid_pct", "number", "valid among all pixels", "%"),
     Property("lake:nodata_pct", "number", "not observed among all pixels", "%"),
     Property("lake:shadow_pct", "number", "cloud shadow among the observed pixels", "%", _OPTICAL),
     Property("lake:snow_pct", "number", "snow and ice among the observed pixels", "%", _OPTICAL),
-    Property("lake:water_pct", "number", "water among the observed pixels", "%", ("s2", "s3")),
-    Property("lake:saturated_pct", "number", "saturated or defective pixels", "%", ("s2", "s3")),
+    Property("lake:water_pct", "number", "water among the observed pixels", "%", _SUNLIT),
+    Property("lake:saturated_pct", "number", "saturated or defective pixels", "%", _SUNLIT),
     Property(
         "lake:floored_pct",
         "number",
         "pixels floored at 1 when the offset was removed",
         "%",
-        _OPTICAL,
+        ("s2",),
     ),
     Property("lake:noise_floor_pct", "number", "pixels floored at -50 dB", "%", ("s1",)),
     Property(
@@ -86,14 +88,14 @@ PROPERTIES: tuple[Property, ...] = (
     ),
     Property("lake:glint_pct", "number", "sun-glint risk among the observed", "%", ("s3",)),
     Property("lake:sea_filled_pct", "number", "filled with 0 m for want of a tile", "%", ("dem",)),
-    Property("lake:cloud_source", "string", "scl, msk_classi or l2a_scl", None, _OPTICAL),
+    Property("lake:cloud_source", "string", "scl, msk_classi, l2a_scl or qa_pixel", None, _OPTICAL),
     Property("lake:cloud_confidence", "string", "low over snow, else normal", None, _OPTICAL),
     Property(
         "lake:scene_cloud_cover_pct", "number", "the whole scene's cloud cover", "%", _OPTICAL
     ),
-    Property("lake:dn_offset", "integer", "subtracted from the digital numbers", None, _OPTICAL),
-    Property("lake:offset_source", "string", "baseline, collection or pixels", None, _OPTICAL),
-    Property("lake:resampled", "boolean", "warped from a foreign grid", None, ("s1", "s2")),
+    Property("lake:dn_offset", "integer", "subtracted from the digital numbers", None, ("s2",)),
+    Property("lake:offset_source", "string", "baseline, collection or pixels", None, ("s2",)),
+    Property("lake:resampled", "boolean", "warped from a foreign grid", None, _PATCHES),
     Property("lake:source_gsd_m", "number", "coarsest source, where it differs", "m", ("dem",)),
     Property("lake:n_orbits", "integer", "orbits of the composite", None, _GASES),
     Property("lake:upstream_id", "string", "upstream item, or the first of a composite"),

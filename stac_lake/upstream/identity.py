@@ -2,7 +2,8 @@
 
 Ids differ from provider to provider and drop fields, so ESA's product name is looked for in the id,
 in properties and in the assets' hrefs. Name fields: Sentinel-2 PSD 15, Sentinel-1 product
-specification S1-RS-MDA-52-7441, Sentinel-3 PDGS file naming convention, Sentinel-5P file naming.
+specification S1-RS-MDA-52-7441, Sentinel-3 PDGS file naming convention, Sentinel-5P file naming,
+Landsat Collection 2 (USGS LSDS-1619).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _S5P = re.compile(
     r"S5P_(NRTI|OFFL|RPRO)_L2__(\w{6})_(\d{8}T\d{6})_(\d{8}T\d{6})"
     r"_(\d{5})_(\d{2})_(\d{6})_(\d{8}T\d{6})"
 )
+_LANDSAT = re.compile(r"(L[CEMT]\d{2})_L2S[PR]_(\d{6})_(\d{8})_(\d{8})_(\d{2})_(RT|T1|T2)")
 _DEM = re.compile(r"_(10|30)_([NS]\d{2})_\d{2}_([EW]\d{3})_\d{2}")
 _BASELINE = re.compile(r"\d{2}\.\d{2}")
 _STRIP = re.compile(r"_S(\d{8}T\d{6})(?:_|$)")
@@ -51,7 +53,13 @@ class Identity:
 
 def identify(document: dict[str, Any], product: Product) -> Identity | str:
     """The identity of an item, or the reason why it has none or is not of this product."""
-    family = {"s2": _sentinel2, "s1": _sentinel1, "s3": _olci, "dem": _dem}
+    family = {
+        "s2": _sentinel2,
+        "s1": _sentinel1,
+        "s3": _olci,
+        "dem": _dem,
+        "landsat": _landsat,
+    }
     return family.get(product.modality, _tropomi)(document, product)
 
 
@@ -139,6 +147,19 @@ def _tropomi(document: dict[str, Any], product: Product) -> Identity | str:
         {"platform": "S5P", "sat:absolute_orbit": int(orbit), "s5p:processing_mode": mode,
          "s5p:collection_identifier": collection},
     )  # fmt: skip
+
+
+def _landsat(document: dict[str, Any], product: Product) -> Identity | str:
+    """Path, row and day; real-time processing is replaced by that with final calibration."""
+    name = _search(_LANDSAT, document)
+    if not name:
+        return "names no Landsat level 2 product"
+    satellite, path_row, day, processed, collection, category = name.groups()
+    return Identity(
+        f"{satellite.lower()}-{path_row}-{day}",
+        f"{collection} {int(category != 'RT')} {processed}",
+        collection,
+    )
 
 
 def _dem(document: dict[str, Any], product: Product) -> Identity | str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from stac_lake.errors import UntrustedSource
-from stac_lake.recipe import Product, SourceCollection, providers
+from stac_lake.recipe import Optical, Product, SourceCollection, providers
 from stac_lake.types import Affine6, Asset, Scene
 from stac_lake.upstream.footprint import usable_footprint
 from stac_lake.upstream.identity import Identity, identify
@@ -23,8 +24,6 @@ _CARRIED_NUMBERS = (
 )  # fmt: skip
 _CARRIED_TEXTS = ("sat:orbit_state", "sar:instrument_mode", "product:timeliness_category")
 _PLATFORMS = {"S5P": "sentinel-5p", "sentinel-5-precursor": "sentinel-5p"}
-_OFFSET_SINCE = 4.0
-"""Sentinel-2 baselines from 04.00 on carry a radiometric offset of 1000 (ESA, January 2022)."""
 
 
 def read_item(document: Any, product: Product, source: SourceCollection) -> Scene | str:
@@ -137,10 +136,13 @@ def _assets(
 ) -> dict[str, Asset] | str:
     found: dict[str, Asset] = {}
     provider = providers()[source.provider]
+    spare = _OPTIONAL | {band.name for band in product.optional_bands} - set(product.band_names)
+    if product.values.operator == "sigma0":
+        spare |= set(source.assets)  # one polarisation is enough
     for key, name in source.assets.items():
         raw = document["assets"].get(name)
         if raw is None:
-            if key in _OPTIONAL:
+            if key in spare:
                 continue
             return f"no asset {name!r}"
         try:
@@ -148,8 +150,10 @@ def _assets(
         except UntrustedSource as error:
             return f"asset {name!r} is not trusted: {error.message}"
         found[key] = _asset(key, raw, document["properties"], product, source)
-    mask = _mask(found, product, identity)
-    return found | {"mask": mask} if mask else found
+    if product.values.operator == "sigma0":
+        documents = _sar_documents(found)
+        return documents if isinstance(documents, str) else found | documents
+    return found | _unlisted(found, product, identity)
 
 
 def _asset(
@@ -172,25 +176,47 @@ def _asset(
     return Asset(key, raw["href"], source.provider, epsg, transform, shape)
 
 
-def _mask(found: dict[str, Asset], product: Product, identity: Identity) -> Asset | None:
-    """The L1C classification mask: an unlisted raster of 60 m beside the granule's metadata.
+def _unlisted(found: dict[str, Asset], product: Product, identity: Identity) -> dict[str, Asset]:
+    """Masks that no item lists, but that lie beside a file that it does."""
+    if not isinstance(product.values, Optical):
+        return {}
+    masks: dict[str, Asset] = {}
+    for mask in product.values.masks:
+        place = mask.unlisted
+        if place is None or (identity.baseline or "") < (place.since_baseline or ""):
+            continue
+        beside, like = found.get(place.beside), found.get(place.like)
+        if beside and like:
+            href = f"{beside.href.rpartition('/')[0]}/{place.path}"
+            masks[mask.asset] = dataclasses.replace(
+                like, key=mask.asset, href=href, provider=beside.provider
+            )
+    return masks
 
-    Before baseline 04.00 masks were GML vectors, and there is no such file (Sentinel-2 PSD 14.8).
+
+def _sar_documents(images: dict[str, Asset]) -> dict[str, Asset] | str:
+    """Annotation, calibration and noise of each image of a SAFE product, by their place in it.
+
+    Items are not asked: the Planetary Computer and Earth Search list ``annotation/rfi/rfi-*.xml``
+    as the annotation. Names follow the image's own, CDSE's ``-cog`` and the shortened ``iw-vv``
+    included (product specification S1-RS-MDA-52-7441).
     """
-    if product.values.operator != "optical" or product.values.mask != "msk_classi":
-        return None
-    metadata, coarse = found.get("metadata"), found.get("B01")
-    if metadata is None or coarse is None or _number(identity.baseline) < _OFFSET_SINCE:
-        return None
-    folder = metadata.href.rpartition("/")[0]
-    return Asset(
-        "mask",
-        f"{folder}/QI_DATA/MSK_CLASSI_B00.jp2",
-        metadata.provider,
-        coarse.epsg,
-        coarse.transform,
-        coarse.shape,
-    )
+    if not images:
+        return "no asset of any polarisation"
+    documents: dict[str, Asset] = {}
+    for polarisation, image in images.items():
+        safe, _, file = image.href.rpartition("/measurement/")
+        name = file.removesuffix(".tiff")
+        if not safe or name == file:
+            return f"the image of {polarisation} is not in a SAFE product"
+        for kind, place in (
+            ("annotation", f"{name}.xml"),
+            ("calibration", f"calibration/calibration-{name}.xml"),
+            ("noise", f"calibration/noise-{name}.xml"),
+        ):
+            key = f"{kind}-{polarisation}"
+            documents[key] = Asset(key, f"{safe}/annotation/{place}", image.provider)
+    return documents
 
 
 def _dn_offset(
@@ -202,13 +228,14 @@ def _dn_offset(
     ``raster:bands`` is not asked: Earth Search says -0.1 of sentinel-2-l2a pixels that have had the
     offset removed, the Planetary Computer says nothing, and CDSE says -0.1 of every item.
     """
-    if product.values.operator != "optical":
+    offset = getattr(product.values, "offset", None)
+    if offset is None or identity.baseline is None:
         return None
-    if _number(identity.baseline) < _OFFSET_SINCE:
+    if identity.baseline < offset.since_baseline:
         return 0
     if source.offset_in_pixels == "removed":
-        return 1000 if properties.get("earthsearch:boa_offset_applied") is False else 0
-    return 1000
+        return offset.dn if properties.get("earthsearch:boa_offset_applied") is False else 0
+    return int(offset.dn)
 
 
 def _properties(properties: dict[str, Any], identity: Identity) -> dict[str, Any]:
@@ -269,10 +296,3 @@ def _shape(values: Any) -> tuple[int, int] | None:
     if not (isinstance(rows, int) and isinstance(columns, int) and rows > 0 and columns > 0):
         return None
     return (rows, columns)
-
-
-def _number(baseline: str | None) -> float:
-    try:
-        return float(baseline or "nan")
-    except ValueError:
-        return math.nan

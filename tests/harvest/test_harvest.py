@@ -261,6 +261,9 @@ def test_radiances_agree_with_the_field(
     green = 0.5 + 0.5 * waves(GREENNESS, lon, lat, 0)
     cloud = np.clip(0.5 + 1.5 * (waves(CLOUDS, lon, lat, day) - 0.15), 0, 1)
     surface = soil * (1 - green) + vegetation * green
+    anomaly = np.radians(357.528 + 0.9856003 * (day + 7670.5))
+    distance = 1.00014 - 0.01671 * np.cos(anomaly) - 0.00014 * np.cos(2 * anomaly)
+    solar = solar / distance**2
     expected = solar * np.cos(sun) / np.pi * gases * (path + (1 - cloud) * surface + cloud * 0.75)
     assert names == (*(f"Oa{n:02d}" for n in range(1, 22)), "qa")
     seen = data[-1] > 0

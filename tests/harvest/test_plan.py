@@ -17,9 +17,9 @@ from stac_lake.harvest.choose import choose
 from stac_lake.harvest.plan import (
     Known,
     Plan,
-    blocks,
     plan_block,
     select,
+    waves,
 )
 from stac_lake.harvest.planfile import row_from_json, row_to_json
 from stac_lake.recipe import Product, SourceCollection, product, recipe
@@ -138,7 +138,7 @@ def test_polar_cell_asks_for_the_year_and_records_the_night() -> None:
     assert rows["s2-l1c y2021"].reason == "no_scene"
     radar = by_slot(plan(Shelf(), "s1", cell=Cell(123456)))
     assert {name: row.reason for name, row in radar.items()} == {
-        f"s1-grd {slot}": "not_supported" for slot in ("winter", "autumn", "y2021", "spring")
+        f"s1-grd {slot}": "no_scene" for slot in ("winter", "autumn", "y2021", "spring")
     }
 
 
@@ -261,12 +261,22 @@ def test_select_keeps_the_paired_series() -> None:
     assert {row.slot.name for row in found.rows} == {"winter", "autumn", "summer", "spring"}
 
 
-def test_blocks_hold_a_hundred_cells_at_most() -> None:
+def test_waves_are_blocks_but_of_columns_thirty_degrees() -> None:
     cells = [Cell(i) for i in range(1440 * 12)]
-    groups = list(blocks(reversed(cells)))
-    assert sorted(cell for group in groups for cell in group) == cells
-    assert max(len(group) for group in groups) == 100
-    assert all(len({cell.block for cell in group}) == 1 for group in groups)
+    several = [series for series in RECIPE.series if series.modality in {"s2", "no2", "so2"}]
+    found = list(waves(several, reversed(cells)))
+    for modality, most in (("s2", 100), ("no2", 1440), ("so2", 1440)):
+        groups = [group for group, kept in found if modality in {s.modality for s in kept}]
+        assert sorted(cell for group in groups for cell in group) == cells
+        assert max(len(group) for group in groups) == most
+    assert len(found) == 144 * 2 + 12 * 2  # blocks in two rows, and two gases of twelve folders
+
+
+def test_one_block_is_one_wave() -> None:
+    several = list(RECIPE.series)
+    assert list(waves(several, [CELL, Cell(CELL.id + 1)])) == [
+        ([CELL, Cell(CELL.id + 1)], several)
+    ]
 
 
 ROW = PlanRow(

@@ -12,7 +12,6 @@ from pixel_files import FileSource, encode, scene_of
 from rasterio.io import MemoryFile
 from rasterio.windows import from_bounds
 
-from stac_lake.errors import PixelError
 from stac_lake.grid import Patch
 from stac_lake.pixels.backscatter import decibel
 from stac_lake.pixels.operators import operator_for
@@ -136,11 +135,6 @@ def test_not_covered_and_missing_bands(files):
     assert operator.cut([scene_of("s1-rtc", {"VV": "VV"})], [outside]) == ["not_covered"]
     nothing = scene_of("s1-rtc", {}, id="hh only")
     assert operator.measure([nothing], GRIDS)[0][0].error.startswith("AssetMissing")
-
-
-def test_unsupported_products_are_told():
-    with pytest.raises(PixelError, match="not_supported"):
-        operator_for(product("s1-grd"), FileSource({}))
 
 
 @given(st.floats(-1, 1e4, width=32) | st.just(float("nan")))

@@ -2,83 +2,27 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import rasterio
+from dem_tiles import centres, flat, lattice, mosaic, plane, rough
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pixel_files import RECORDED, FileSource, encode, scene_of
 from rasterio.io import MemoryFile
 from rasterio.transform import Affine
 from rasterio.warp import Resampling, reproject
-from rasterio.windows import Window
 
 from stac_lake.errors import BadRaster, ConfigError
 from stac_lake.grid import Cell, cell_at
+from stac_lake.pixels import dem_mosaic
 from stac_lake.pixels.operators import operator_for
 from stac_lake.recipe import product
 from stac_lake.types import PixelGrid, Qa, cell_grid
 
 DEM = product("dem-glo30")
-
-
-def columns_of(north: int) -> int:
-    """Product handbook 5.0, table 2: columns by the latitude of the tile's southern edge."""
-    south = north - 1
-    edge = abs(south) if south >= 0 else abs(north)
-    for limit, columns in ((50, 3600), (60, 2400), (70, 1800), (80, 1200), (85, 720)):
-        if edge < limit:
-            return columns
-    return 360
-
-
-@lru_cache(maxsize=32)
-def tile_bytes(north: int, west: int, field, focus: tuple[float, float], step: int = 1) -> bytes:
-    """A degree tile of `field(lon, lat)` within 0.3° of a focus, else empty; step 3 is GLO-90."""
-    rows, columns = 3600 // step, columns_of(north) // step
-    dy, dx = 1 / rows, 1 / columns
-    top, bottom = (np.clip(round((north - focus[1] + d) / dy), 0, rows) for d in (-0.3, 0.3))
-    centre = (focus[0] - west + 180) % 360 - 180
-    left, right = (np.clip(round((centre + d) / dx), 0, columns) for d in (-0.3, 0.3))
-    lon, lat = np.meshgrid(west + np.arange(left, right) * dx, north - np.arange(top, bottom) * dy)
-    with MemoryFile() as memory:
-        with memory.open(
-            driver="GTiff",
-            width=columns,
-            height=rows,
-            count=1,
-            dtype="float32",
-            tiled=True,
-            crs="EPSG:4326",
-            transform=Affine(dx, 0, west - dx / 2, 0, -dy, north + dy / 2),
-            blockxsize=256,
-            blockysize=256,
-            SPARSE_OK=True,
-        ) as dataset:
-            part = Window(left, top, right - left, bottom - top)
-            dataset.write(field(lon, lat).astype("float32"), 1, window=part)
-        return bytes(memory.getbuffer())
-
-
-def mosaic(tiles, field, focus, coarse=()):
-    """Files and scenes of (north, west) tiles, GLO-90 for those in `coarse`."""
-    files = {f"{n}_{w}": tile_bytes(n, w, field, focus) for n, w in tiles}
-    files |= {f"c{n}_{w}": tile_bytes(n, w, field, focus, 3) for n, w in coarse}
-    scenes = [scene_of("dem-glo30", {"height": name}, id=name) for name in files]
-    return FileSource(files), scenes
-
-
-def plane(lon, lat):
-    """Metres; continuous over ±180°, steep enough to show half a pixel (4 mm per 0.1″ in lat)."""
-    return 100 * (lat - 40) + 50 * np.cos(np.radians(lon)) + 20 * np.sin(np.radians(lon))
-
-
-def centres(grid: PixelGrid):
-    a, _, c, _, e, f = grid.transform
-    x, y = c + (np.arange(grid.shape[1]) + 0.5) * a, f + (np.arange(grid.shape[0]) + 0.5) * e
-    return np.meshgrid(x, y)
 
 
 CASES = {
@@ -101,14 +45,6 @@ def test_a_smooth_field_over_borders(name):
     assert (chip.data[1] == Qa.OBSERVED).all()
     assert {scene.id for scene in chip.scenes} == {scene.id for scene in scenes}
     assert chip.properties == {}
-
-
-def flat(lon, lat):
-    return 1000 + 0 * lon
-
-
-def rough(lon, lat):
-    return 500 + 300 * np.sin(lon * 900) * np.cos(lat * 1100)
 
 
 @pytest.mark.parametrize("north", [45, 51, 61, 76])
@@ -194,18 +130,7 @@ def test_any_window_equals_brute_force(lon, lat, size):
     step = 0.0007
     grid = PixelGrid(4326, (step, 0.0, lon, 0.0, -step, lat), (size, size))
     chip = operator_for(DEM, source).cut(scenes, [grid])[0]
-    x, y = centres(grid)
-    west, south = np.floor(x * 3600), np.floor(y * 3600)
-    u, v = x * 3600 - west, y * 3600 - south
-    truth = sum(
-        weight * rough((west + i) / 3600, (south + j) / 3600)
-        for i, j, weight in (
-            (0, 0, (1 - u) * (1 - v)),
-            (1, 0, u * (1 - v)),
-            (0, 1, (1 - u) * v),
-            (1, 1, u * v),
-        )
-    )
+    truth = lattice(rough, *centres(grid))
     assert np.abs(chip.data[0] - truth).max() < 2e-3
 
 
@@ -234,14 +159,17 @@ def test_what_is_no_degree_tile_is_refused():
     cubic = DEM.model_copy(update={"values": DEM.values.model_copy(update={"resampling": "cubic"})})
     with pytest.raises(ConfigError, match="cubic"):
         operator_for(cubic, FileSource({}))
+    with pytest.raises(ConfigError, match="degrees"):
+        operator_for(DEM.model_copy(update={"grid": "metric"}), FileSource({}))
 
 
-REAL = sorted(RECORDED.glob("cop_dem_glo30_full/*.tif")) if RECORDED else []
+REAL = sorted(RECORDED.glob("cop_dem_glo?0_full/*.tif")) if RECORDED else []
+"""A GLO-30 tile on the equator and a GLO-90 tile at the South Pole."""
 
 
 @pytest.mark.parametrize("path", REAL, ids=lambda path: path.stem)
 def test_recorded_tile_equals_gdal(path):
-    """A real tile: half-pixel origin, AREA_OR_POINT=Point, floating-point predictor."""
+    """Real tiles: half-pixel origin, AREA_OR_POINT=Point, floating-point predictor."""
     source = FileSource({"real": path.read_bytes()})
     with rasterio.open(path) as dataset:
         pixels = dataset.read(1).astype("float64")
@@ -260,3 +188,63 @@ def test_recorded_tile_equals_gdal(path):
         resampling=Resampling.bilinear,
     )
     assert np.abs(chip.data[0] - warped).max() < 1e-3
+    if "_30_" in path.stem:
+        assert chip.properties == {"lake:source_gsd_m": 90.0}
+
+
+@pytest.mark.parametrize("axis", ["rows", "columns"])
+def test_half_a_pixel_would_show(axis, monkeypatch):
+    """The tolerance above is 10,000 times finer than what pixel-is-area read as point would do."""
+    original = dem_mosaic._part
+
+    def shifted(place, row, column, window, value, sea=False):
+        part = original(place, row, column, window, value, sea)
+        if axis == "rows":
+            return replace(part, lat=part.lat - row / 2)
+        return replace(part, lon=part.lon + column / 2)
+
+    source, scenes = mosaic([(45, 8)], rough, (8.5, 44.5))
+    grid = cell_grid(cell_at(8.5, 44.5), 96)
+    truth = lattice(rough, *centres(grid))
+    right = operator_for(DEM, source).cut(scenes, [grid])[0].data[0]
+    monkeypatch.setattr(dem_mosaic, "_part", shifted)
+    wrong = operator_for(DEM, source).cut(scenes, [grid])[0].data[0]
+    assert np.abs(right - truth).max() < 2e-3
+    assert np.sqrt(np.mean((wrong - truth) ** 2)) > 10
+
+
+def test_the_coast_is_where_the_tile_ends():
+    """Land at 300 m and more beside a missing tile: a ramp of one pixel, in the right place."""
+    cell, tiles = CASES["four tiles"]
+    source, scenes = mosaic(tiles[:3], rough, (8, 44))
+    grid = cell_grid(cell, 960)
+    chip = operator_for(DEM, source).cut(scenes, [grid])[0]
+    lon, lat = centres(grid)
+    truth = lattice(rough, lon, lat, lambda north, west: (north != 45) | (west != 8))
+    assert np.abs(chip.data[0] - truth).max() < 2e-3
+    # Sea where the nearest of the lattice's points, which are 1″ apart, is the missing tile's.
+    sea = (np.round(lon * 3600) >= 8 * 3600) & (np.round(lat * 3600) > 44 * 3600)
+    assert np.array_equal(chip.data[1] == int(Qa.OBSERVED | Qa.SEA_FILLED), sea)
+    ramp = sea & (chip.data[0] != 0)
+    assert 0 < ramp.sum() < 1100  # half a pixel wide along two edges of half a cell
+
+
+def test_fine_and_coarse_tiles_side_by_side_are_one_surface():
+    """GLO-30 beside, over and under GLO-90, to the last row of each."""
+    cell, tiles = CASES["four tiles"]
+    source, scenes = mosaic([tiles[0], tiles[3]], plane, (8, 44), coarse=[tiles[1], tiles[2]])
+    grid = cell_grid(cell, 960)
+    chip = operator_for(DEM, source).cut(scenes, [grid])[0]
+    assert np.abs(chip.data[0] - plane(*centres(grid))).max() < 2e-3
+    assert (chip.data[1] == Qa.OBSERVED).all()
+    assert chip.properties == {"lake:source_gsd_m": 90.0}
+
+
+def test_measure_says_how_much_of_a_cell_lies_in_each_tile():
+    cell, tiles = CASES["antimeridian"]
+    source, scenes = mosaic(tiles, plane, (cell.lon, cell.lat))
+    source.files["broken"] = b"II*\0 this is no raster"
+    broken = scene_of("dem-glo30", {"height": "broken"}, id="broken")
+    lines = operator_for(DEM, source).measure([*scenes, broken], [cell_grid(cell, 960)])
+    assert [line[0].observed_pct for line in lines] == [50, 50, 0]
+    assert "BadRaster" in lines[2][0].error

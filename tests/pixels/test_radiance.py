@@ -9,18 +9,20 @@ import h5py
 import numpy as np
 import pytest
 from granules import Frame, Lattice, MemorySource, field_of, make_scene
-from pyproj import Proj
+from pyproj import Proj, Transformer
 from scipy.interpolate import griddata
 from scipy.spatial import cKDTree
 
 from stac_lake.errors import AssetMissing, BadRaster, ProviderUnavailable
 from stac_lake.grid import Cell, cell_at
+from stac_lake.pixels.olci_flags import bridged, qa_bits
 from stac_lake.pixels.radiance import Radiance
 from stac_lake.pixels.swath import Target, locate, unit_vectors
 from stac_lake.recipe import product
-from stac_lake.types import Chip, PixelGrid, Qa, Scene, cell_grid
+from stac_lake.types import Chip, PixelGrid, Qa, Scene, cell_grid, metric_grid
 
 OLCI = product("s3-olci-efr")
+R = 6371008.8
 BANDS = OLCI.band_names[:-1]
 # The packing's step is 0.004, the places' 1e-6 degree: 0.1 m of a field with 0.01 per metre.
 TOLERANCE = 0.004
@@ -40,9 +42,10 @@ def setting(frame: Frame, name: str = "S3A_OL_1_EFR_x", **changes: bytes) -> tup
 
 def centres(grid: PixelGrid) -> tuple[Any, Any]:
     a, _, c, _, e, f = grid.transform
-    return np.meshgrid(
+    x, y = np.meshgrid(
         c + a * (np.arange(grid.shape[1]) + 0.5), f + e * (np.arange(grid.shape[0]) + 0.5)
     )
+    return Transformer.from_crs(grid.epsg, 4326, always_xy=True).transform(x, y)
 
 
 def around(cell: Cell, **changes: Any) -> Frame:
@@ -69,6 +72,19 @@ def test_radiances_are_the_analytic_field(cell: Cell) -> None:
     for i, values in enumerate(chip.data[:-1]):
         np.testing.assert_allclose(values, field_of(lon, lat, i), atol=TOLERANCE)
     assert chip.scenes == (scene,)
+
+
+@pytest.mark.parametrize("cell", [Cell(906994), cell_at(84.0, -80.5), cell_at(-180.0, 52.0)])
+def test_metric_grids_are_the_analytic_field(cell: Cell) -> None:
+    """300 m in UTM at 67° N and across ±180°, in EPSG:3031 at 80.5° S."""
+    scene, source = setting(around(cell))
+    grid = metric_grid(cell, 96, 300)
+    assert grid.epsg != 4326
+    chip = only(Radiance(OLCI, source).cut([scene], [grid]))
+    assert chip.grid == grid
+    lon, lat = centres(grid)
+    for i in (0, 20):
+        np.testing.assert_allclose(chip.data[i], field_of(lon, lat, i), atol=TOLERANCE)
 
 
 def test_rough_geolocation_is_inverted_as_by_triangulation() -> None:
@@ -116,6 +132,29 @@ def test_real_geolocation_is_inverted_as_by_triangulation(path: Path) -> None:
     np.testing.assert_allclose(np.stack([row, column]), expected, atol=0.02)
 
 
+@pytest.mark.parametrize("path", REAL, ids=lambda path: path.name)
+def test_real_duplicated_pixels_are_copies_and_are_bridged(path: Path) -> None:
+    """7 % of the columns show their right neighbour's measurement; we put the mean in between."""
+    with h5py.File(path) as file:
+        word = file["quality_flags"][:].astype(np.uint32)
+        names = file["quality_flags"].attrs["flag_meanings"].decode().split()
+        masks = [int(mask) & 0xFFFFFFFF for mask in file["quality_flags"].attrs["flag_masks"]]
+        reflectance = file["rtoa_8"][:].astype(float)
+    qa = qa_bits(word, dict(zip(names, masks, strict=True)))
+    copied = qa & Qa.DUPLICATED != 0
+    assert copied.mean() == 0.07
+    inner = copied.copy()
+    inner[:, [0, -1]] = False
+    row, column = np.nonzero(inner)
+    left, own, right = (reflectance[row, column + step] for step in (-1, 0, 1))
+    # The same radiance over the cosine of the sun there and one column on.
+    assert np.abs(own / right - 1).max() < 4e-5
+    assert np.median(np.abs(own / left - 1)) > 0.03
+    found = bridged(reflectance, copied)
+    np.testing.assert_allclose(found[row, column], (left + right) / 2, rtol=1e-12)
+    np.testing.assert_array_equal(found[~copied], reflectance[~copied])
+
+
 def test_flags_are_the_nearest_pixels() -> None:
     cell = Cell(772176)
     frame = around(cell)
@@ -153,6 +192,48 @@ def test_duplicated_pixels_are_flagged_and_not_copied() -> None:
     share = (chip.data[-1].astype(int) & Qa.DUPLICATED != 0).mean()
     assert 0.4 < share < 0.6
     np.testing.assert_allclose(chip.data[0], field_of(*centres(grid), 0), atol=TOLERANCE)
+
+
+def near(chip: Chip, frame: Frame, pixel: tuple[int, int]) -> Any:
+    """Chip pixels (y, x) whose nearest pixel of the frame is that one."""
+    plane = Proj(proj="aeqd", lon_0=frame.lattice.lon, lat_0=frame.lattice.lat, R=R)
+    places = np.stack([p.ravel() for p in plane(*frame.lattice.centres())], axis=-1)
+    _, index = cKDTree(places).query(np.stack(plane(*centres(chip.grid)), axis=-1))
+    return index == np.ravel_multi_index(pixel, frame.lattice.shape)
+
+
+@pytest.mark.parametrize(("bit", "flag"), [(3, Qa.SATURATED), (21, Qa.INVALID)])
+def test_unusable_pixels_do_not_leak_into_their_neighbours(bit: int, flag: Qa) -> None:
+    """Saturated and dubious pixels: seen, not valid, their own number; others are without them."""
+    cell = Cell(772176)
+    frame = around(cell)
+    frame.flags[128:131, 127:130] |= 1 << bit
+    frame.spikes = {(r, c): 250.0 for r in range(128, 131) for c in range(127, 130)}
+    scene, source = setting(frame)
+    chip = only(Radiance(OLCI, source).cut([scene], [cell_grid(cell, 96)]))
+    qa = chip.data[-1].astype(int)
+    hit = qa & flag != 0
+    expected = np.zeros_like(hit)
+    for pixel in frame.spikes:
+        expected |= near(chip, frame, pixel)
+    assert (hit != expected).sum() <= 1  # one may lie half-way
+    assert 4 <= hit.sum() <= 15
+    assert (qa & Qa.OBSERVED != 0).all()
+    np.testing.assert_allclose(chip.data[0][hit], 250.0, atol=0.01)
+    truth = field_of(*centres(chip.grid), 0)
+    # Beside the hole the nearest pixels stand in, half a pixel off in a field with 1.5 per pixel.
+    np.testing.assert_allclose(chip.data[0][~hit], truth[~hit], atol=1.5)
+
+
+def test_cosmetic_pixels_are_copies_too() -> None:
+    cell = Cell(772176)
+    frame = around(cell)
+    frame.flags[:, 100:200:5] |= 1 << 24
+    frame.spikes = {(r, c): 250.0 for r in range(260) for c in range(100, 200, 5)}
+    scene, source = setting(frame)
+    chip = only(Radiance(OLCI, source).cut([scene], [cell_grid(cell, 96)]))
+    assert (chip.data[-1].astype(int) & Qa.DUPLICATED != 0).mean() > 0.1
+    np.testing.assert_allclose(chip.data[3], field_of(*centres(chip.grid), 3), atol=TOLERANCE)
 
 
 def test_measure_reads_no_band_and_says_the_shares() -> None:
@@ -195,6 +276,9 @@ def test_angles_at_the_centre_and_the_solar_flux(azimuth: float) -> None:
     for i, band in enumerate(BANDS):
         flux = chip.band_metadata[band]["solar_flux"]
         assert flux == pytest.approx(1000 * (i + 1) + 129.5, abs=0.5)
+        # Detectors are numbered from one edge of the chip to the other.
+        spread = chip.band_metadata[band]["solar_flux_spread_pct"]
+        assert 100 * 70 < spread * flux < 100 * 150
 
 
 def test_a_frame_that_does_not_cover_all_is_no_chip() -> None:

@@ -83,6 +83,7 @@ def test_every_source_finds_scenes_and_reads_their_files(
         "s1": ("VV", (b"II*\0", b"II+\0")),
         "s3": ("geolocation", (b"\x89HDF",)),
         "dem": ("height", (b"II*\0",)),
+        "landsat": ("red", (b"II*\0",)),
     }.get(product.modality, ("granule", (b"\x89HDF",)))
     asset = scene.assets[key]
     size = upstream.source.size(asset)

@@ -67,16 +67,25 @@ def test_recorded_item(
 ) -> None:
     scene = _read(document, product, source)
     if isinstance(scene, str):
-        # The only ones that may be refused: collection 01 of Sentinel-5P, and items of the
-        # Planetary Computer's first months, which the same product under its later id replaces.
+        # The only ones that may be refused: collection 01 of Sentinel-5P, Landsat's tier 2, and
+        # items of the Planetary Computer's first months, which the same product under its later id
+        # replaces.
         if scene == "no asset 'SCL'":
             assert "SCL-20m" in document["assets"]
+        elif product.modality == "landsat":
+            assert document["id"].endswith("T2")
+            assert scene == "landsat:collection_category is 'T2', not 'T1'"
         else:
             assert scene == "superseded: collection 01"
         return
     assert scene.id == document["id"]
-    assert set(scene.assets) >= set(source.assets) - {"metadata", "tie_geo", "instrument"}
-    assert {a.href for a in scene.assets.values() if a.key != "mask"} <= {
+    spare = {band.name for band in product.optional_bands}
+    if product.id == "s1-grd":
+        spare |= {"VV", "VH"}  # one pair is flown, or one polarisation alone
+    assert set(scene.assets) >= set(source.assets) - {"metadata", "tie_geo", "instrument"} - spare
+    # What no document lists: masks and annotations lie beside the files that they list.
+    beside = ("mask", "annotation-", "calibration-", "noise-")
+    assert {a.href for a in scene.assets.values() if not a.key.startswith(beside)} <= {
         a["href"] for a in document["assets"].values()
     }
     assert shape(scene.footprint).is_valid
@@ -86,7 +95,10 @@ def test_recorded_item(
     assert platform in product.platform_ids, platform
     if product.modality == "s2":
         _check_sentinel2(scene, document, source)
-    if product.modality in {"s1", "s2", "dem"}:
+    if product.id == "s1-grd":
+        # Whatever a document says: a ground range image has no affine georeference.
+        assert {asset.epsg for asset in scene.assets.values()} == {None}
+    elif product.modality in {"s1", "s2", "dem"}:
         _check_georeference(scene)
 
 

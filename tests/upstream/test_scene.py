@@ -58,7 +58,7 @@ def test_earth_search_sentinel1_projection_is_made_up() -> None:
     assert isinstance(refused, str)
     assert "sentinel-s1-l1c" in refused
     for asset in document["assets"].values():
-        asset["href"] = "https://sentinel-cogs.s3.us-west-2.amazonaws.com/x.tiff"
+        asset["href"] = "https://sentinel-cogs.s3.us-west-2.amazonaws.com/x.SAFE/measurement/x.tiff"
     scene = read_item(document, product, source)
     assert isinstance(scene, Scene)
     # … and one from elsewhere has no georeference but its ground control points.
