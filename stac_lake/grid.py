@@ -253,7 +253,7 @@ def _unsigned(sign: str, digits: str) -> int:
 
 
 def patch_at(lon: float, lat: float) -> Patch:
-    """The patch on the sensors' shared lattice whose centre is nearest to a point.
+    """The patch on the sensors' shared lattice whose centre is nearest to a point, in its zone.
 
     The corner is snapped to 60 m so that pixels of 10, 20 and 60 m are whole in it. Sentinel-2
     tile origins are 0 modulo 60 m in x and, in y, 0 in northern and 40 in southern zones (read off
@@ -264,9 +264,18 @@ def patch_at(lon: float, lat: float) -> Patch:
     epsg = zone_epsg(lon, lat)
     x, y = from_lonlat(epsg).transform(lon, lat)
     y_phase = 40 if 32700 < epsg < 32761 else 0
-    corner_x = round((x - PATCH_SIZE_M / 2) / 60) * 60
-    corner_y = round((y + PATCH_SIZE_M / 2 - y_phase) / 60) * 60 + y_phase
-    return Patch(epsg, corner_x, corner_y)
+    exact_x, exact_y = x - PATCH_SIZE_M / 2, y + PATCH_SIZE_M / 2
+    corner_x = round(exact_x / 60) * 60
+    corner_y = round((exact_y - y_phase) / 60) * 60 + y_phase
+    nearest = Patch(epsg, corner_x, corner_y)
+    if zone_epsg(*nearest.centre) == epsg:
+        return nearest
+    # The point lies on a seam, and snapping has carried the centre over it.
+    around = [
+        Patch(epsg, corner_x + dx, corner_y + dy) for dx in (-60, 0, 60) for dy in (-60, 0, 60)
+    ]
+    around.sort(key=lambda patch: math.hypot(patch.x - exact_x, patch.y - exact_y))
+    return next(patch for patch in around if zone_epsg(*patch.centre) == epsg)
 
 
 def zone_epsg(lon: float, lat: float) -> int:
@@ -303,7 +312,10 @@ def uniform_patches(cell: Cell, count: int, seed: int) -> list[Patch]:
             break
         lat = math.degrees(math.asin(rng.uniform(sines[0], sines[1])))
         candidate = patch_at(rng.uniform(west, east), lat)
-        if not any(_overlap(candidate, other) for other in patches):
+        # Snapping may carry a centre over the cell's edge.
+        if cell_at(*candidate.centre) == cell and not any(
+            _overlap(candidate, other) for other in patches
+        ):
             patches.append(candidate)
     return patches
 
@@ -339,9 +351,11 @@ def projected_footprint(epsg: int, bounds: Bounds) -> dict[str, Any]:
     """GeoJSON in degrees of a box in a projected CRS, its edges densified and split at ±180°.
 
     A box over a pole becomes the cap that contains it, as GeoJSON cannot enclose a pole otherwise.
+    Outer rings run counter-clockwise (RFC 7946, section 3.1.6).
     """
     import numpy as np
     from shapely.geometry import Polygon, box, mapping
+    from shapely.geometry.polygon import orient
 
     left, bottom, right, top = bounds
     steps = np.linspace(0, 1, 9)[:-1]
@@ -373,7 +387,7 @@ def projected_footprint(epsg: int, bounds: Bounds) -> dict[str, Any]:
         _shifted(ring.intersection(box(-180 + turn, -90, 180 + turn, 90)), -turn)
         for turn in (-360, 0, 360)
     ]
-    polygons = [part for part in parts if not part.is_empty]
+    polygons = [orient(part) for part in parts if not part.is_empty]
     if len(polygons) == 1:
         return dict(mapping(polygons[0]))
     return {"type": "MultiPolygon", "coordinates": [mapping(p)["coordinates"] for p in polygons]}

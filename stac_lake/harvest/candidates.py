@@ -11,7 +11,7 @@ from shapely.geometry import box, shape
 from shapely.geometry.base import BaseGeometry
 
 from stac_lake.errors import ProviderRejected, ProviderUnavailable
-from stac_lake.grid import Bounds, split_bounds
+from stac_lake.grid import Bounds, projected_footprint, split_bounds
 from stac_lake.harvest.lenders import with_lent_masks
 from stac_lake.harvest.slots import Want
 from stac_lake.recipe import (
@@ -79,7 +79,9 @@ class BlockSearch:
                 continue
             held = STRtree([shape(scene.footprint) for scene in found])
             for want in todo:
-                near = [found[n] for n in sorted(held.query(_area(want), "intersects").tolist())]
+                near = [
+                    found[n] for n in sorted(held.query(_area(item, want), "intersects").tolist())
+                ]
                 candidates, superseded = self._candidates(item, want, near)
                 if candidates or isinstance(item.values, Elevation):
                     served[want] = PlanRow(
@@ -87,7 +89,7 @@ class BlockSearch:
                         want.windows,
                         digest(item, want.windows),
                         tuple(candidates),
-                        tuple(_over(terrain, _margined(want))),
+                        tuple(_over(terrain, _margined(item, want))),
                         superseded=superseded,
                         providers_failed=self.failed | failed,
                     )
@@ -102,7 +104,7 @@ class BlockSearch:
         return served, reasons
 
     def _search(self, item: Product, source: SourceCollection, todo: Sequence[Want]) -> list[Scene]:
-        boxes = _boxes(todo)
+        boxes = _boxes(item, todo)
         if isinstance(item.values, Elevation):
             return self._tiles(item, source, boxes)
         spans = _span([source], _union(want.windows for want in todo))
@@ -145,7 +147,7 @@ class BlockSearch:
             if source.provider in self.without or self.finder.missing_credentials(source.provider):
                 continue
             try:
-                return self._tiles(heights, source, _boxes(todo))
+                return self._tiles(heights, source, _boxes(item, todo))
             except (ProviderUnavailable, ProviderRejected) as error:
                 last = error
         raise last or ProviderUnavailable(f"no provider of {heights.id} can be asked")
@@ -160,7 +162,7 @@ class BlockSearch:
             want: What is wanted.
             found: Scenes that touch its area.
         """
-        area = _area(want)
+        area = _area(item, want)
         if isinstance(item.values, Elevation):
             return list(found), {}
         timely = [s for s in found if any(s.middle in window for window in want.windows)]
@@ -178,7 +180,7 @@ class BlockSearch:
             return "not_covered"
         if self.series.max_scene_cloud_pct is not None:
             windows = _span([source], want.windows)
-            if self.finder.search(item, source, _boxes([want]), windows, limit=1):
+            if self.finder.search(item, source, _boxes(item, [want]), windows, limit=1):
                 return "all_cloud"
         return "no_scene"
 
@@ -203,9 +205,9 @@ def _radar_rank(scene: Scene) -> int:
     return _RADAR_PREFERENCE.index(flown) if known else len(_RADAR_PREFERENCE)
 
 
-def _margined(want: Want) -> BaseGeometry:
+def _margined(item: Product, want: Want) -> BaseGeometry:
     """A want's boxes with their margin, which interpolation reaches into."""
-    return union_all([box(*bounds) for bounds in _boxes([want])])
+    return union_all([box(*bounds) for bounds in _boxes(item, [want])])
 
 
 def _over(scenes: Iterable[Scene], area: BaseGeometry) -> list[Scene]:
@@ -230,26 +232,29 @@ def _foreign(scene: Scene, want: Want) -> int:
     return int(bool(codes) and not codes & own)
 
 
-def _area(want: Want) -> BaseGeometry:
-    return shape(want.patch.footprint if want.patch else want.cell.footprint)
+def _area(item: Product, want: Want) -> BaseGeometry:
+    """What the pixels of a want cover; a metric grid reaches beyond its cell."""
+    grid = item.grid_of(want.slot(item.id))
+    if grid.epsg == 4326:
+        return shape(want.cell.footprint)
+    return shape(projected_footprint(grid.epsg, grid.bounds))
 
 
-def _boxes(wanted: Iterable[Want]) -> list[Bounds]:
+def _boxes(item: Product, wanted: Iterable[Want]) -> list[Bounds]:
     """One box around all areas (two over the antimeridian), a little larger for interpolation."""
     margin = 0.01
-    west, south, east, north = zip(*(_want_bounds(want) for want in wanted), strict=True)
+    west, south, east, north = zip(*(_want_bounds(item, want) for want in wanted), strict=True)
     return split_bounds(
         (min(west) - margin, min(south) - margin, max(east) + margin, max(north) + margin)
     )
 
 
-def _want_bounds(want: Want) -> Bounds:
+def _want_bounds(item: Product, want: Want) -> Bounds:
     """Unwrapped bounds: a patch may overhang its cell, but never by more than itself."""
-    west, south, east, north = want.cell.bounds
-    if want.patch is None:
-        return (west, south, east, north)
-    turn = want.cell.lon
-    parts = [part.bounds for part in getattr(_area(want), "geoms", [_area(want)])]
+    if item.grid_of(want.slot(item.id)).epsg == 4326:
+        return want.cell.bounds
+    area, turn = _area(item, want), want.cell.lon
+    parts = [part.bounds for part in getattr(area, "geoms", [area])]
     lons = [(lon - turn + 180) % 360 - 180 + turn for b in parts for lon in (b[0], b[2])]
     lats = [lat for b in parts for lat in (b[1], b[3])]
     return (min(lons), min(lats), max(lons), max(lats))

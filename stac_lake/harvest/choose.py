@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from stac_lake.recipe import Product, Radiance
 from stac_lake.types import Measure, PlanRow, Reason, Scene
@@ -34,15 +35,15 @@ def choose(product: Product, row: PlanRow, measures: Mapping[str, Measure]) -> C
     """Order a row's candidates by what their masks say.
 
     A scene must see the whole chip (radar: nearly). Sentinel-2 takes the least cloud of the crop;
-    OLCI the least bright share among those with enough sun, then non-time-critical products; ties
-    keep the plan's order, which is deterministic.
+    OLCI the least bright share among those with enough sun, then not time-critical products, then
+    the id; other ties keep the plan's order, which is deterministic.
 
     Args:
         product: The effective product.
         row: Plan row.
         measures: By scene id; a candidate without one was not opened.
     """
-    usable: list[tuple[float, int, Scene]] = []
+    usable: list[tuple[tuple[Any, ...], float, Scene]] = []
     losers: dict[str, str] = {}
     clouded = False
     for order, scene in enumerate(row.candidates):
@@ -59,11 +60,12 @@ def choose(product: Product, row: PlanRow, measures: Mapping[str, Measure]) -> C
             clouded = True
             losers[scene.id] = "all_cloud"
         else:
-            usable.append((_badness(measure, scene), order, scene))
-    usable.sort(key=lambda entry: entry[:2])
-    scenes = tuple(scene for _, _, scene in usable)
-    for badness, _, scene in usable[1:]:
-        losers[scene.id] = f"{badness:.2f} % cloud, bright or unseen; best {usable[0][0]:.2f} %"
+            badness = _badness(measure, scene)
+            usable.append(((badness, *_ties(product, scene, order)), badness, scene))
+    usable.sort(key=lambda entry: entry[0])
+    scenes = tuple(scene for *_, scene in usable)
+    for _, badness, scene in usable[1:]:
+        losers[scene.id] = f"{badness:.2f} % cloud, bright or unseen; best {usable[0][1]:.2f} %"
     reason = None if scenes else "all_cloud" if clouded else "not_covered"
     return Choice(scenes, losers, reason)
 
@@ -82,6 +84,13 @@ def opened(product: Product, row: PlanRow) -> tuple[Scene, ...]:
 
 def _needed_pct(product: Product) -> float:
     return RADAR_PCT if product.values.operator == "backscatter" else FULL_PCT
+
+
+def _ties(product: Product, scene: Scene, order: int) -> tuple[Any, ...]:
+    """What decides between scenes that are as good: of OLCI not time-critical, then the id."""
+    if isinstance(product.values, Radiance):
+        return (scene.properties.get("product:timeliness_category") != "NT", scene.id)
+    return (order,)
 
 
 def _badness(measure: Measure, scene: Scene) -> float:

@@ -25,6 +25,7 @@ from stac_lake.loaders.series import (
     choose_products,
     series_shapes,
 )
+from stac_lake.loaders.units import Reflectance, Units, has_reflectance
 from stac_lake.quality.valid import qa_flags, valid_mask
 from stac_lake.recipe import Recipe, known, product
 from stac_lake.recipe import recipe as load_recipe
@@ -78,10 +79,13 @@ class LakeDataset:
             for the same seed and epoch) or how many.
         missing: A modality that a sample lacks is zeros (``mask``) or no key (``drop``);
             ``require`` keeps the samples that have an image of every modality.
+        units: ``reflectance`` turns the stored numbers of optical products into reflectances
+            (float32): by the scale and offset of their bands, and OLCI's radiances, at the top of
+            the atmosphere, by solar flux and sun. Other products stay as they are.
         products: Which product stands for its modality, where a lake has several.
         modalities: Which ones to load; None for all of the recipe.
         normalize: ``lake`` (mean and standard deviation of the valid pixels of all items that
-            match), ``copernicus-fm``, or None (values as stored). Nodata is 0 afterwards.
+            match), ``copernicus-fm``, or None; both are for stored values. Nodata is 0 afterwards.
         recipe: Id or path of the recipe whose slots order the time axis.
         seed: Of the random times.
 
@@ -102,14 +106,18 @@ class LakeDataset:
         missing: Missing = "mask",
         products: Sequence[str] = (),
         modalities: Sequence[str] | None = None,
+        units: Units = "stored",
         normalize: Normalize | None = None,
         recipe: str = "copernicus-pretrain",
         seed: int = 42,
     ) -> None:
         _check(unit, times, missing, normalize)
+        _check_units(units, normalize)
         self._objects = lake.index.objects
         self._times, self._missing, self._unit = times, missing, unit
         self._seed, self._epoch = seed, 0
+        self._units = units
+        self._reflectances: dict[str, Reflectance] = {}
         loaded = load_recipe(recipe)
         wanted = _modalities(loaded, modalities)
         candidates = {name for s in loaded.series if s.modality in wanted for name in s.products}
@@ -121,6 +129,8 @@ class LakeDataset:
             for item in page.items:
                 name = item["properties"]["lake:product"]
                 images[name].append(Image.of(item, self._objects.url))
+                if self._as_reflectance(name):
+                    self._reflectances[item["id"]] = Reflectance.of(product(name), item)
                 if normalize == "lake":
                     count = len(product(name).value_bands)
                     statistics[name].append(band_statistics(item, count))
@@ -185,15 +195,19 @@ class LakeDataset:
         absent = [time for time in range(shape.times) if time not in present]
         return sorted([*rng.permutation(present).tolist(), *absent][:count])
 
+    def _as_reflectance(self, name: str) -> bool:
+        return self._units == "reflectance" and has_reflectance(product(name))
+
     def _empty(self, name: str, patches: int, times: int) -> dict[str, Any]:
         """A block in which nothing is present."""
         shape = self.shapes[name]
         stored = np.dtype(product(shape.product).dtype)
+        scaled = self.normalization[name] or self._as_reflectance(shape.product)
         size = (shape.pixels, shape.pixels)
         return {
             "data": np.zeros(
                 (patches, times, shape.bands, *size),
-                np.float32 if self.normalization[name] else stored,
+                np.float32 if scaled else stored,
             ),
             "valid": np.zeros((patches, times, *size), np.bool_),
             "qa": np.zeros((patches, times, *size), np.int32),
@@ -217,8 +231,8 @@ class LakeDataset:
         item = product(self.shapes[name].product)
         chip = read_tiles(self._objects, image.tiles)
         data = chip[: self.shapes[name].bands]
-        normal = self.normalization[name]
-        block["data"][n, t] = normal.apply(data, item.nodata) if normal else _finite(data)
+        how = self.normalization[name] or self._reflectances.get(image.slot.id)
+        block["data"][n, t] = how.apply(data, item.nodata) if how else _finite(data)
         block["valid"][n, t] = valid_mask(item, chip)
         orbits = None if item.qa_band is not None else chip[item.band_names.index("n_orbits")]
         block["qa"][n, t] = qa_flags(item, chip) if orbits is None else orbits
@@ -264,6 +278,16 @@ def _check(unit: str, times: str | int, missing: str, normalize: str | None) -> 
             raise ConfigError(f"{what}={value!r}: expected one of {allowed}")
     if times not in ("all", "one") and not (isinstance(times, int) and times > 0):
         raise ConfigError(f"times={times!r}: expected 'all', 'one' or a number above 0")
+
+
+def _check_units(units: str, normalize: str | None) -> None:
+    if units not in get_args(Units):
+        raise ConfigError(f"units={units!r}: expected one of {get_args(Units)}")
+    if units != "stored" and normalize is not None:
+        raise ConfigError(
+            f"normalize={normalize!r} is made for stored values: use it with units='stored', or "
+            "normalise the reflectances yourself"
+        )
 
 
 def _modalities(recipe: Recipe, wanted: Sequence[str] | None) -> tuple[str, ...]:
