@@ -14,10 +14,12 @@ from stac_lake.errors import ProviderRejected, ProviderUnavailable
 from stac_lake.grid import Bounds, projected_footprint, split_bounds
 from stac_lake.harvest.lenders import with_lent_masks
 from stac_lake.harvest.slots import Want
+from stac_lake.harvest.sun import elevation_deg
 from stac_lake.recipe import (
     Column,
     Elevation,
     Product,
+    Radiance,
     Series,
     SourceCollection,
     date_windows,
@@ -169,6 +171,11 @@ class BlockSearch:
         if isinstance(item.values, Column):
             return newest(timely)
         covering, superseded = newest(s for s in timely if shape(s.footprint).covers(area))
+        if isinstance(item.values, Radiance):
+            # In the midnight sun half of the frames are of the night side of the orbit.
+            least = 90 - item.values.max_sun_zenith_deg - _SUN_MARGIN_DEG
+            place = (want.cell.lon, want.cell.lat)
+            covering = [s for s in covering if elevation_deg(*place, s.middle) > least]
         covering.sort(key=lambda scene: _preference(scene, want))
         native = [s for s in covering if _foreign(s, want) == 0]
         return (native or covering)[: self.series.max_candidates], superseded
@@ -184,6 +191,9 @@ class BlockSearch:
                 return "all_cloud"
         return "no_scene"
 
+
+_SUN_MARGIN_DEG = 1.0
+"""A frame's middle and the cell are up to 90 s apart, in which the sun moves by 0.4°."""
 
 _RADAR_PREFERENCE = (
     ("IW", "VV", "VH"),

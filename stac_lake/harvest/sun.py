@@ -1,4 +1,4 @@
-"""The sun at local noon: what decides, before any search, whether a slot can have light."""
+"""Where the sun stands: what decides, before any file is read, whether there can be light."""
 
 from __future__ import annotations
 
@@ -16,13 +16,33 @@ def declination_deg(day: date) -> float:
 
     Source: The Astronomical Almanac, low-precision formulas for the sun (section C), 1950-2050.
     """
-    n = (datetime(day.year, day.month, day.day, 12, tzinfo=UTC) - _J2000) / timedelta(days=1)
+    return math.degrees(_position(datetime(day.year, day.month, day.day, 12, tzinfo=UTC))[1])
+
+
+def elevation_deg(lon: float, lat: float, moment: datetime) -> float:
+    """Elevation of the sun's centre at a place and moment, degrees, refraction left out."""
+    ascension, declination = _position(moment)
+    # Greenwich mean sidereal time: The Astronomical Almanac, section B.
+    sidereal = math.radians(280.46062 + 360.98564737 * _days(moment) + lon)
+    height = math.sin(math.radians(lat)) * math.sin(declination)
+    height += math.cos(math.radians(lat)) * math.cos(declination) * math.cos(sidereal - ascension)
+    return math.degrees(math.asin(height))
+
+
+def _days(moment: datetime) -> float:
+    return (moment - _J2000) / timedelta(days=1)
+
+
+def _position(moment: datetime) -> tuple[float, float]:
+    """Right ascension and declination of the sun in radians."""
+    n = _days(moment)
     anomaly = math.radians(357.528 + 0.9856003 * n)
     longitude = math.radians(
         280.460 + 0.9856474 * n + 1.915 * math.sin(anomaly) + 0.020 * math.sin(2 * anomaly)
     )
     obliquity = math.radians(23.439 - 0.0000004 * n)
-    return math.degrees(math.asin(math.sin(obliquity) * math.sin(longitude)))
+    ascension = math.atan2(math.cos(obliquity) * math.sin(longitude), math.cos(longitude))
+    return ascension, math.asin(math.sin(obliquity) * math.sin(longitude))
 
 
 def noon_elevation_deg(lat: float, day: date) -> float:

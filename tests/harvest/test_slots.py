@@ -86,3 +86,21 @@ def test_patches_are_shared_by_s1_and_s2() -> None:
     assert len(by_modality["s2"]) == 4
     assert by_modality["s1"] == by_modality["s2"]
     assert by_modality["dem"] == {None}
+
+
+@pytest.mark.parametrize(
+    ("lon", "lat", "moment", "elevation"),
+    [
+        # Apparent noon of the solstices, by an equation of time of two minutes: 90° - |φ - δ|.
+        (0.0, 51.48, "2021-06-21T12:02", 61.96),
+        (-96.0, 44.0, "2021-12-21T18:22", 22.56),
+    ],
+)
+def test_the_sun_at_a_moment(lon: float, lat: float, moment: str, elevation: float) -> None:
+    when = datetime.fromisoformat(moment).replace(tzinfo=UTC)
+    assert sun.elevation_deg(lon, lat, when) == pytest.approx(elevation, abs=0.05)
+    # Half a day later it stands as low as its declination allows.
+    noon = sun.noon_elevation_deg(lat, when.date())
+    assert sun.elevation_deg(lon, lat, when) == pytest.approx(noon, abs=0.05)
+    midnight = sun.elevation_deg(lon, lat, when + timedelta(hours=12))
+    assert midnight == pytest.approx(noon + 2 * abs(lat) - 180, abs=0.1)
