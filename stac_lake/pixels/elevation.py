@@ -8,16 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stac_lake.errors import ConfigError, PixelError, UpstreamError
-from stac_lake.pixels.dem_mosaic import (
-    GLO30_ROW,
-    Box,
-    Flags,
-    Floats,
-    Mosaic,
-    finest,
-    mosaics,
-    open_tile,
-)
+from stac_lake.pixels.dem_mosaic import Flags, Floats, Mosaic
+from stac_lake.pixels.dem_tiles import GLO30_ROW, Box, finest, mosaics, open_tile
 from stac_lake.pixels.files import Files, in_parallel
 from stac_lake.pixels.slope import aspect_deg, gradient, slope_deg
 from stac_lake.recipe import Elevation as ElevationValues

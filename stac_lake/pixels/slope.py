@@ -81,7 +81,8 @@ def _around(points: Floats, step: float, count: int, known: list[Floats]) -> Flo
     after = points[-1] + step * np.arange(1, count + 1)
     low = min(line.min() for line in known) if step < 0 else max(line.min() for line in known)
     high = max(line.max() for line in known) if step < 0 else min(line.max() for line in known)
-    return np.clip(np.concatenate([before, points, after]), low, high)
+    held: Floats = np.clip(np.concatenate([before, points, after]), low, high)
+    return held
 
 
 def _per(rise: Floats, step: Floats) -> Floats:

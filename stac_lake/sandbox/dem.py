@@ -48,13 +48,13 @@ def scenes(kind: str, bbox: Bbox, start: datetime, end: datetime) -> list[Sandbo
     """
     west, low, east, high = bbox
     spans = [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]
-    rows = range(max(math.floor(low), -90), min(math.floor(high), 83) + 1)
     # A tile reaches half a pixel (at most 1/200°) beyond its western and northern degree lines.
     cells = {
         ((lon + 180) % 360 - 180, lat)
         for w, e in spans
         for lon in range(math.floor(w), math.floor(e + 0.005) + 1)
-        for lat in {*rows, max(math.floor(low - 0.005), -90)}
+        for lat in range(math.floor(low - 0.005), math.floor(high) + 1)
+        if -90 <= lat <= 83
     }
     found = [_scene(kind, lon, lat) for lon, lat in cells if _exists(kind, lon, lat)]
     return sorted(found, key=lambda one: one.id)

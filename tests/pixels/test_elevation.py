@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import rasterio
-from dem_tiles import centres, flat, lattice, mosaic, plane, rough
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_tiles import centres, flat, lattice, mosaic, plane, rough
 from pixel_files import RECORDED, FileSource, encode, scene_of
 from rasterio.io import MemoryFile
 from rasterio.transform import Affine
@@ -17,7 +17,7 @@ from rasterio.warp import Resampling, reproject
 
 from stac_lake.errors import BadRaster, ConfigError
 from stac_lake.grid import Cell, cell_at
-from stac_lake.pixels import dem_mosaic
+from stac_lake.pixels import dem_tiles
 from stac_lake.pixels.operators import operator_for
 from stac_lake.recipe import product
 from stac_lake.types import PixelGrid, Qa, cell_grid
@@ -195,7 +195,7 @@ def test_recorded_tile_equals_gdal(path):
 @pytest.mark.parametrize("axis", ["rows", "columns"])
 def test_half_a_pixel_would_show(axis, monkeypatch):
     """The tolerance above is 10,000 times finer than what pixel-is-area read as point would do."""
-    original = dem_mosaic._part
+    original = dem_tiles._part
 
     def shifted(place, row, column, window, value, sea=False):
         part = original(place, row, column, window, value, sea)
@@ -207,7 +207,7 @@ def test_half_a_pixel_would_show(axis, monkeypatch):
     grid = cell_grid(cell_at(8.5, 44.5), 96)
     truth = lattice(rough, *centres(grid))
     right = operator_for(DEM, source).cut(scenes, [grid])[0].data[0]
-    monkeypatch.setattr(dem_mosaic, "_part", shifted)
+    monkeypatch.setattr(dem_tiles, "_part", shifted)
     wrong = operator_for(DEM, source).cut(scenes, [grid])[0].data[0]
     assert np.abs(right - truth).max() < 2e-3
     assert np.sqrt(np.mean((wrong - truth) ** 2)) > 10

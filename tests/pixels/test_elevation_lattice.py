@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import rasterio
-from dem_tiles import centres, columns_of, lattice, mosaic, plane, rough, tile_bytes, tiles_under
+from made_tiles import centres, columns_of, lattice, mosaic, plane, rough, tile_bytes, tiles_under
 from pixel_files import RECORDED, FileSource, scene_of
 from rasterio.io import MemoryFile
 from rasterio.transform import Affine
@@ -170,7 +171,11 @@ def test_heights_over_the_antimeridian_and_latitude_bands(lat):
     assert lon.max() > 179
     assert lon.min() < -179
     lon[5, 5], lat[7, 7] = np.nan, np.inf
+    tracemalloc.start()
     found, sea = heights(source, scenes, lon, lat)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**26  # not once around the Earth
     known = np.isfinite(lon) & np.isfinite(lat)
     assert np.array_equal(np.isfinite(found), known)
     assert np.abs(found - plane(lon, lat))[known].max() < 2e-3
