@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stac_lake.sandbox.geokeys import Tag, Tie, affine, control_points, long, short, text
 from stac_lake.sandbox.slots import REVISION, stored
 
 COG_MEDIA_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
 
-OVERVIEW_SLOT = 0.85
 _STORED = b"\x00\x00\x00\xff\xff"  # empty stored block, from a byte boundary: 5 bytes
 _FIXED_STORED = b"\x02\x00\x00\x00\xff\xff"  # empty fixed-Huffman block, then the same: 6 bytes
 _LAST = b"\x01\x00\x00\xff\xff"  # empty stored block that ends the stream
@@ -49,7 +49,9 @@ class RasterSpec:
         block: Width and height of a tile.
         predictor: TIFF predictor: 1, 2 (integers) or 3 (floating point).
         slot: Bytes kept for a tile of the full image over its uncompressed bytes.
+        overview_slot: The same of the overviews, whose coarsely sampled waves look like noise.
         point: Write AREA_OR_POINT=Point (the tiepoint is then the first pixel's centre).
+        ties: Ground control points; then the file has these, and no CRS and affine grid.
     """
 
     epsg: int
@@ -61,7 +63,9 @@ class RasterSpec:
     block: int = 1024
     predictor: int = 2
     slot: float = 0.5
+    overview_slot: float = 0.85
     point: bool = False
+    ties: tuple[Tie, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -202,8 +206,7 @@ def _levels(spec: RasterSpec, shapes: list[tuple[int, int]], header: int) -> tup
     start, found = -(-header // 16) * 16, []
     for rows, columns in reversed(shapes):
         grid = (-(-rows // spec.block), -(-columns // spec.block))
-        # Coarsely sampled waves look like noise: up to 0.77 was measured in an overview.
-        share = spec.slot if (rows, columns) == spec.shape else OVERVIEW_SLOT
+        share = spec.slot if (rows, columns) == spec.shape else spec.overview_slot
         found.append(Level((rows, columns), grid, int(raw * share) // 16 * 16, start))
         start = found[-1].stop
     return tuple(reversed(found))
@@ -230,66 +233,37 @@ def _header(spec: RasterSpec, levels: tuple[Level, ...]) -> bytes:
     return bytes(out).ljust(-(-len(out) // 16) * 16, b"\0")
 
 
-def _tags(spec: RasterSpec, level: Level, overview: bool) -> list[tuple[int, int, int, bytes]]:
+def _tags(spec: RasterSpec, level: Level, overview: bool) -> list[Tag]:
     """(code, type, count, bytes) of an IFD, sorted by code."""
     dtype = np.dtype(spec.dtype)
     offsets = [level.start + i * level.slot for i in range(level.count)]
     tags = [
-        _long(256, level.shape[1]),
-        _long(257, level.shape[0]),
-        _short(258, dtype.itemsize * 8),
-        _short(259, 8),  # Adobe deflate
-        _short(262, 1),  # min is black
-        _short(277, 1),
-        _short(284, 1),
-        _short(317, spec.predictor),
-        _short(322, spec.block),
-        _short(323, spec.block),
-        _long(324, *offsets),
-        _long(325, *[level.slot] * level.count),
-        _short(339, 3 if dtype.kind == "f" else 1),
+        long(256, level.shape[1]),
+        long(257, level.shape[0]),
+        short(258, dtype.itemsize * 8),
+        short(259, 8),  # Adobe deflate
+        short(262, 1),  # min is black
+        short(277, 1),
+        short(284, 1),
+        short(317, spec.predictor),
+        short(322, spec.block),
+        short(323, spec.block),
+        long(324, *offsets),
+        long(325, *[level.slot] * level.count),
+        short(339, 3 if dtype.kind == "f" else 1),
     ]
     if overview:
-        tags.append(_long(254, 1))
+        tags.append(long(254, 1))
     else:
-        tags += _geo_tags(spec)
+        tags += (
+            control_points(spec.ties)
+            if spec.ties
+            else affine(spec.epsg, spec.origin, spec.pixel, point=spec.point)
+        )
         metadata = (
             '<GDALMetadata>\n  <Item name="OVR_RESAMPLING_ALG">NEAREST</Item>\n</GDALMetadata>\n'
         )
-        tags.append(_text(42112, metadata))
+        tags.append(text(42112, metadata))
     if spec.nodata is not None:
-        tags.append(_text(42113, spec.nodata))
+        tags.append(text(42113, spec.nodata))
     return sorted(tags)
-
-
-def _geo_tags(spec: RasterSpec) -> list[tuple[int, int, int, bytes]]:
-    """ModelPixelScale, ModelTiepoint and GeoKeys (OGC 19-008r4)."""
-    x, y = spec.origin
-    if spec.point:
-        x, y = x + spec.pixel[0] / 2, y - spec.pixel[1] / 2
-    raster = 2 if spec.point else 1
-    if spec.epsg == 4326:
-        keys = [(1024, 2), (1025, raster), (2048, 4326), (2054, 9102)]
-    else:
-        keys = [(1024, 1), (1025, raster), (3072, spec.epsg), (3076, 9001)]
-    directory = [1, 1, 0, len(keys)]
-    for code, value in keys:
-        directory += [code, 0, 1, value]
-    return [
-        (33550, 12, 3, struct.pack("<3d", *spec.pixel, 0.0)),
-        (33922, 12, 6, struct.pack("<6d", 0, 0, 0, x, y, 0)),
-        _short(34735, *directory),
-    ]
-
-
-def _short(code: int, *values: int) -> tuple[int, int, int, bytes]:
-    return code, 3, len(values), struct.pack(f"<{len(values)}H", *values)
-
-
-def _long(code: int, *values: int) -> tuple[int, int, int, bytes]:
-    return code, 4, len(values), struct.pack(f"<{len(values)}I", *values)
-
-
-def _text(code: int, text: str) -> tuple[int, int, int, bytes]:
-    data = text.encode("ascii") + b"\0"
-    return code, 2, len(data), data

@@ -45,6 +45,9 @@ BACKSCATTER: tuple[Wave, ...] = (
     (0.2, 730, 0.8, 690, 0.3),
 )
 CROSS_POL: tuple[Wave, ...] = ((0.6, 17_000, 0.4, 13_000, 0.9), (0.4, 1_700, 0.7, 2_100, 0.5))
+# Metres, waves in 360 degrees of longitude, degrees of latitude in a wave.
+RELIEF = ((800.0, 97, 2.9), (400.0, 590, 0.47), (180.0, 4337, 0.071), (20.0, 27691, 0.011))
+RELIEF_MEAN = 1500.0
 
 TEXTURE_SHARE = 0.03
 LAKE_LEVEL = 0.45
@@ -245,9 +248,8 @@ def height(lon: Axis, lat: Axis) -> Floats:
 
     The wave numbers in longitude are whole, so that nothing jumps at the antimeridian.
     """
-    terms = [(800.0, 97, 2.9), (400.0, 590, 0.47), (180.0, 4337, 0.071), (20.0, 27691, 0.011)]
-    total = np.full((lat.size, lon.size), 1500.0)
-    for k, (a, m, length) in enumerate(terms):
+    total = np.full((lat.size, lon.size), RELIEF_MEAN)
+    for k, (a, m, length) in enumerate(RELIEF):
         down = a * np.sin(2 * np.pi * lat / length)
         total += down[:, None] * np.sin(np.radians(m * lon) + k)[None, :]
     metres: Floats = (np.rint(total * 64) / 64).astype(np.float32)

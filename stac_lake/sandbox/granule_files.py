@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-_EDITION = "1"  # part of the cache's path: raise it when the bytes of a granule change
+_EDITION = "2"  # part of the cache's path: raise it when the bytes of a granule change
 _LOCKS: dict[Path, threading.Lock] = {}
 _LOCKS_GUARD = threading.Lock()
 

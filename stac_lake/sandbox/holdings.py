@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from types import ModuleType
 from typing import cast
 
-from stac_lake.sandbox import dem, olci, s1, s2, s5p
+from stac_lake.sandbox import dem, landsat, olci, s1, s2, s5p
 from stac_lake.sandbox.catalog import FIRST, Catalog, Holding, Product
 from stac_lake.sandbox.documents import cdse, cdse_s2, cdse_swath
 from stac_lake.sandbox.documents import earth_search as es
 from stac_lake.sandbox.documents import earth_search_s2 as es_s2
 from stac_lake.sandbox.documents import planetary_computer as pc
+from stac_lake.sandbox.documents import planetary_computer_landsat as pc_landsat
 from stac_lake.sandbox.documents import planetary_computer_s2 as pc_s2
 from stac_lake.sandbox.documents import planetary_computer_s5p as pc_s5p
 from stac_lake.sandbox.documents.envelope import Document
@@ -23,9 +24,12 @@ _S1_FIRST = datetime(2014, 10, 10, 0, 28, 21, tzinfo=UTC)
 _S2_FIRST = datetime(2015, 6, 27, 10, 25, 31, 456000, tzinfo=UTC)
 _S5P_FIRST = datetime(2018, 4, 30, 0, 18, 51, tzinfo=UTC)
 _OLCI_FIRST = datetime(2020, 4, 16, 19, 36, 28, tzinfo=UTC)
+_LANDSAT_FIRST = datetime(2013, 4, 11, tzinfo=UTC)
 _DEM_HREF = re.compile(r"/(Copernicus_DSM_COG_[^/]+_DEM)\.tif$")
 _SAFE_HREF = re.compile(r"/(S2[AB]_MSIL(?:1C|2A)_[^/]+)\.SAFE/")
+_GRD_HREF = re.compile(r"/(S1[AB]_[^/]+?)(?:_COG\.SAFE)?/(?:annotation|measurement|manifest)")
 _EFR_HREF = re.compile(r"/(S3[AB]_OL_1_EFR_[^/]+)\.SEN3/")
+_LANDSAT_HREF = re.compile(r"/(LC0[89]_L2S[PR]_\d{6}_\d{8}_\d{8}_02_T[12])/")
 _S5P_HREF = re.compile(r"/(S5P_[^/]+)\.nc$")
 _GASES = {
     "co": "Carbon Monoxide",
@@ -36,7 +40,14 @@ _GASES = {
 # CDSE listed 419 Collections, with Sentinel's on the last of its three pages.
 _CDSE_COLLECTIONS = 419
 
-_PRODUCTS: dict[str, ModuleType] = {"s1": s1, "s2": s2, "s3": olci, "s5p": s5p, "dem": dem}
+_PRODUCTS: dict[str, ModuleType] = {
+    "s1": s1,
+    "s2": s2,
+    "s3": olci,
+    "s5p": s5p,
+    "dem": dem,
+    "landsat": landsat,
+}
 
 
 def product_of(kind: str) -> Product:
@@ -105,8 +116,8 @@ def _planetary_computer() -> tuple[Holding, ...]:
         ),
         Holding(
             provider, "sentinel-1-grd", "Sentinel 1 Level-1 Ground Range Detected (GRD)",
-            "s1-grd", product_of("s1-grd"), pc.grd_item, _grd_id, start=_S1_FIRST,
-            storage=("sentinel1euwest", "s1-grd"),
+            "s1-grd", product_of("s1-grd"), pc.grd_item, _grd_id, pc.grd_files, _GRD_HREF,
+            start=_S1_FIRST, storage=("sentinel1euwest", "s1-grd"),
         ),
         *(
             Holding(
@@ -124,6 +135,11 @@ def _planetary_computer() -> tuple[Holding, ...]:
                 storage=("sentinel5euwest", "sentinel-5p"),
             )
             for gas in _GASES
+        ),
+        Holding(
+            provider, "landsat-c2-l2", "Landsat Collection 2 Level-2", "landsat-c2-l2",
+            product_of("landsat-c2-l2"), pc_landsat.item, landsat.item_id, pc_landsat.files,
+            _LANDSAT_HREF, start=_LANDSAT_FIRST, gsd=30, storage=("landsateuwest", "landsat-c2"),
         ),
     )  # fmt: skip
 
@@ -154,8 +170,8 @@ def _cdse() -> tuple[Holding, ...]:
         ),
         Holding(
             provider, "sentinel-1-grd", "Sentinel-1 Ground Range Detected (GRD)", "s1-grd",
-            product_of("s1-grd"), cdse.grd_item, cdse.grd_id, start=_S1_FIRST,
-            name_of=cdse.grd_product,
+            product_of("s1-grd"), cdse.grd_item, cdse.grd_id, cdse.grd_files, _GRD_HREF,
+            name_of=cdse.grd_product, start=_S1_FIRST,
         ),
         Holding(
             provider, "sentinel-2-l1c", "Sentinel-2 Level-1C", "s2-l1c", product_of("s2-l1c"),

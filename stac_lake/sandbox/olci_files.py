@@ -174,13 +174,20 @@ def _instrument_data(writer: Hdf5Writer, frame: Frame) -> None:
     writer.dimension("detectors", DETECTORS)
     smile = np.sin(np.linspace(0, 5 * np.pi, DETECTORS))  # five cameras
     models = list(OLCI_BANDS.values())
+    seasonal = 1 / frame.sun_distance_au**2
     attributes: dict[str, Any]
-    for name, values, slope, unit in (
-        ("lambda0", [one.wavelength for one in models], 0.3, "nm"),
-        ("FWHM", [one.width for one in models], 0.01, "nm"),
-        ("solar_flux", [one.irradiance for one in models], 1.0, "mW.m-2.nm-1"),
+    for name, values, slope, unit, meaning in (
+        ("lambda0", [one.wavelength for one in models], 0.3, "nm", "central wavelength"),
+        ("FWHM", [one.width for one in models], 0.01, "nm", "full width at half maximum"),
+        (
+            "solar_flux",
+            [one.irradiance * seasonal for one in models],
+            seasonal,
+            "mW.m-2.nm-1",
+            "In-band solar irradiance, seasonally corrected",
+        ),
     ):
-        attributes = _bounded(-1.0, (0.0, 2500.0)) | {"units": unit}
+        attributes = _bounded(-1.0, (0.0, 2500.0)) | {"units": unit, "long_name": meaning}
         data = (np.array(values)[:, None] + slope * smile).astype(np.float32)
         writer.variable(name, ("bands", "detectors"), data, attributes)
     covariance = np.eye(len(models), dtype=np.float32)

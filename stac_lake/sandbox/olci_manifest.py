@@ -21,6 +21,7 @@ _NAMESPACES = (
     'xmlns:sentinel3="http://www.esa.int/safe/sentinel/sentinel-3/1.0" '
     'xmlns:olci="http://www.esa.int/safe/sentinel/sentinel-3/olci/1.0"'
 )
+ASTRONOMICAL_UNIT_M = 149_597_870_700
 _DESIGNATORS = {"S3A": "2016-011A", "S3B": "2018-039A"}
 
 
@@ -164,6 +165,7 @@ def _olci(frame: Frame, quality: Quality) -> str:
         )
     )
     line = (swath.stop - swath.start) / swath.rows
+    distance_m = round(ASTRONOMICAL_UNIT_M * frame.sun_distance_au)
     sampling = (
         ("alTimeSampling", round(line.total_seconds() * 1e6)),
         ("alSpatialSampling", 294),
@@ -179,7 +181,7 @@ def _olci(frame: Frame, quality: Quality) -> str:
         + f"<olci:imageSize>\n{size}</olci:imageSize>\n"
         f"<olci:pixelQualitySummary>\n{summary}</olci:pixelQualitySummary>\n"
         '<olci:ecmwfType timeRelevance="0">ANALYSIS</olci:ecmwfType>\n'
-        + _elements("olci", (("earthSunDistance", 149597870700), ("oclStatus", "true")))
+        + _elements("olci", (("earthSunDistance", distance_m), ("oclStatus", "true")))
         + f"<olci:samplingParameters>\n{_elements('olci', sampling)}</olci:samplingParameters>\n"
         f'<olci:bandDescriptions bands="{len(OLCI_BANDS)}">\n{_bands()}</olci:bandDescriptions>\n'
         "</olci:olciProductInformation>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zlib import crc32
 
@@ -68,6 +69,17 @@ class Frame:
         return np.arange(0.5, self.swath.columns, self.tie_step)
 
     @property
+    def sun_distance_au(self) -> float:
+        """Distance of the sun in the middle of the frame, astronomical units, right to 1e-4.
+
+        Source: The Astronomical Almanac, low-precision formulas for the sun (section C).
+        """
+        middle = self.swath.start + (self.swath.stop - self.swath.start) / 2
+        days = (middle - datetime(2000, 1, 1, 12, tzinfo=UTC)) / timedelta(days=1)
+        anomaly = np.deg2rad(357.528 + 0.9856003 * days)
+        return float(1.00014 - 0.01671 * np.cos(anomaly) - 0.00014 * np.cos(2 * anomaly))
+
+    @property
     def missing_row(self) -> int:
         """The one line that was lost."""
         return crc32(self.name.encode()) % self.swath.rows
@@ -76,12 +88,14 @@ class Frame:
 def source_columns(frame: Frame) -> NDArray[np.int64]:
     """The column whose measurement each column shows.
 
-    In the outer 12 % of the image on both sides every odd column repeats its left neighbour: the
-    image grid is finer there than the instrument. Those pixels are flagged `duplicated`.
+    In the outer 12 % of the image on both sides every even column repeats its right neighbour, as
+    duplicated pixels of real frames do: the image grid is finer there than the instrument. Those
+    pixels are flagged `duplicated`.
     """
     columns = np.arange(frame.swath.columns)
     outer = np.minimum(columns, columns[::-1]) < 0.12 * frame.swath.columns
-    return np.where(outer & (columns % 2 == 1), columns - 1, columns)
+    copied = outer & (columns % 2 == 0) & (columns < columns[-1])
+    return np.where(copied, columns + 1, columns)
 
 
 def invalid(frame: Frame, rows: NDArray[np.int64]) -> Booleans:
@@ -141,7 +155,8 @@ def blocks(frame: Frame) -> Iterator[Block]:
 def packed_radiance(frame: Frame, band: str, block: Block) -> NDArray[np.uint16]:
     """Stored numbers of a band: (radiance - offset) / scale, 65535 where there is none."""
     model = OLCI_BANDS[band]
-    values = (radiance(band, block.ground) - model.offset) / np.float32(model.scale)
+    lit = radiance(band, block.ground) / frame.sun_distance_au**2
+    values = (lit - model.offset) / np.float32(model.scale)
     packed = np.clip(np.rint(values), 0, 65534).astype(np.uint16)
     if band in SATURATED_BANDS:
         packed[is_saturated(block.lon, block.lat, block.day)] = 65534

@@ -1,14 +1,16 @@
-"""Sentinel-1 slices of the sandbox: RTC images, and GRD products without pixels.
+"""Sentinel-1 slices of the sandbox, and their RTC images; GRD products are made in `s1_grd`.
 
-A slice is 25 s of an IW swath, right-looking, beginning at a multiple of 25 s of Unix time. A
+A slice is 25 s of a swath, right-looking, beginning at a multiple of 25 s of Unix time. A
 deterministic third of the orbits is kept. An RTC image (`s1-rtc`: γ0 in linear power, VV and VH) is
 the north-up box around the slice in the UTM zone of its centre, at 10 m; the slice lies rotated in
-it, with nodata around. South of 60° S there is no RTC image, and GRD (`s1-grd`) has HH only, in IW
-on even and EW on odd orbits.
+it, with nodata around. South of 60° S there is no RTC image, and GRD (`s1-grd`) has HH or HH and HV
+in IW or EW, by the orbit; elsewhere it is IW with VV and VH. The two kinds share names and times;
+an RTC image lies on the sphere of `orbits`, and a GRD image where its state vectors put it.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -19,7 +21,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from stac_lake.sandbox import tiles
+from stac_lake.sandbox import s1_grd, tiles
 from stac_lake.sandbox.cog import LazyCog, RasterSpec
 from stac_lake.sandbox.documents.envelope import stable_hex
 from stac_lake.sandbox.fields import gamma0, is_sea, unit_hash
@@ -31,7 +33,7 @@ from stac_lake.sandbox.orbits import (
     passes,
 )
 from stac_lake.sandbox.scene import Blob, SandboxScene
-from stac_lake.sandbox.sphere import offset_points
+from stac_lake.sandbox.sphere import EARTH_RADIUS_KM, offset_points, unit_vectors
 
 Bbox = tuple[float, float, float, float]
 Axis = NDArray[np.float64]
@@ -40,10 +42,19 @@ SLICE_S = 25
 NEAR_KM, FAR_KM = 350.0, 600.0  # ground distance of IW's incidence angles of 29 and 45 degrees
 NODATA = -32768.0
 POLAR_LIMIT = -60.0  # of the slice's middle; no VV or VH beyond
-FAR_LIMIT = 83.0  # beyond which a UTM zone is no map of a slice
+FAR_LIMIT = 83.0  # beyond which a UTM zone is no map of a slice, and no RTC image is made
+# South of the limit, by the absolute orbit modulo 4.
+_POLAR = (
+    ("IW_GRDH_1SSH", ("HH",)),
+    ("EW_GRDM_1SSH", ("HH",)),
+    ("IW_GRDH_1SDH", ("HH", "HV")),
+    ("EW_GRDM_1SDH", ("HH", "HV")),
+)
 _KEPT_SHARE = 1 / 3
+# From a slice's middle on the sphere beyond its corners; half a step of `_may_reach` included.
+_REACH_KM = {"IW": 230.0, "EW": 350.0}
 _ID = re.compile(
-    r"((S1[AB])_(?:IW_GRDH_1SDV|IW_GRDH_1SSH|EW_GRDM_1SSH)_(\d{8}T\d{6})_\d{8}T\d{6}_\d{6}_[0-9A-F]{6})"
+    r"((S1[AB])_(?:IW_GRDH_1S(?:DV|SH|DH)|EW_GRDM_1S[SD]H)_(\d{8}T\d{6})_\d{8}T\d{6}_\d{6}_[0-9A-F]{6})"
     r"(?:_[0-9A-F]{4})?(?:_rtc)?"
 )
 
@@ -61,7 +72,11 @@ def scenes(kind: str, bbox: Bbox, start: datetime, end: datetime) -> list[Sandbo
     spans = [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]
     area = shapely.union_all([shapely.box(w, south, e, north) for w, e in spans])
     margin = timedelta(seconds=2 * SLICE_S)
-    centre, half = (NEAR_KM + FAR_KM) / 2, (FAR_KM - NEAR_KM) / 2 + 30
+    # EW begins nearer and ends farther off, and geodetic latitudes are up to 22 km from spherical.
+    centre, half = (
+        (NEAR_KM + FAR_KM) / 2,
+        (FAR_KM - NEAR_KM) / 2 + (30 if kind == "s1-rtc" else 170),
+    )
     numbers = set()
     for platform in ("S1A", "S1B"):
         span = (start - margin, end + margin)
@@ -69,6 +84,8 @@ def scenes(kind: str, bbox: Bbox, start: datetime, end: datetime) -> list[Sandbo
             first = int((one.start - margin).timestamp()) // SLICE_S
             last = int((one.stop + margin).timestamp()) // SLICE_S
             numbers |= {(platform, number) for number in range(first, last + 1)}
+    if kind == "s1-grd":  # whose footprints are dear
+        numbers = {number for number in numbers if _may_reach(*number, spans, (south, north))}
     found = [_slice(kind, *number) for number in numbers]
     return sorted(
         (
@@ -99,12 +116,14 @@ def scene(kind: str, id: str) -> SandboxScene:  # noqa: A002 - the interface of 
 
 
 def blob(scene: SandboxScene, name: str, *, cache: Path, full: bool) -> Blob:
-    """`vv` or `vh` of a slice as a COG, always in its real size.
+    """`vv` or `vh` of an RTC image as a COG, or a file of a GRD product, always in its real size.
 
     Raises:
         KeyError: `name` is another one.
     """
-    if scene.kind != "s1-rtc" or name not in ("vv", "vh"):
+    if scene.kind == "s1-grd":
+        return s1_grd.blob(scene, name, cache=cache)
+    if name not in ("vv", "vh"):
         raise KeyError(f"{scene.id} has no file {name}")
     facts = scene.facts
     _, _, x, _, _, y = facts["transform"]
@@ -139,30 +158,32 @@ def inside(corners: tuple[tuple[float, float], ...], x: Axis, y: Axis) -> NDArra
 @lru_cache(maxsize=4096)
 def _slice(kind: str, platform: str, number: int) -> SandboxScene | None:
     """The slice that begins at `number` · 25 s, or None where the sandbox has none."""
-    start = datetime.fromtimestamp(number * SLICE_S, UTC)
-    stop = start + timedelta(seconds=SLICE_S)
-    orbit, absolute = ORBITS[platform], absolute_orbit(platform, start)
-    flown = orbit.first <= start <= orbit.last
-    if not flown or unit_hash("s1", platform, absolute) >= _KEPT_SHARE:
+    place = _place(platform, number)
+    if place is None:
         return None
-    lon, lat = _corners(platform, start, stop)
+    lon, lat = place
     polar = float(lat[4]) < POLAR_LIMIT
-    if (polar and kind == "s1-rtc") or abs(float(lat[4])) > FAR_LIMIT:
+    if kind == "s1-rtc" and (polar or abs(float(lat[4])) > FAR_LIMIT):
         return None
-    if all(is_sea(*point) for point in zip(lon.tolist(), lat.tolist(), strict=True)):
-        return None
-    mode, product = "IW", "IW_GRDH_1SDV"
-    if polar:
-        mode, product = ("IW", "IW_GRDH_1SSH") if absolute % 2 == 0 else ("EW", "EW_GRDM_1SSH")
-    grid, footprint = _geometry(lon, lat)
+    start = _start(number)
+    stop = start + timedelta(seconds=SLICE_S)
+    absolute = absolute_orbit(platform, start)
+    product, polarizations = _flown(absolute, float(lat[4]))
+    mode = product[:2]
+    if kind == "s1-rtc":
+        grid, footprint = _geometry(lon, lat)
+    else:
+        grid, footprint = s1_grd.geometry(platform, mode, start)
     facts = grid | {
         "absolute_orbit": absolute,
-        "relative_orbit": orbit.relative(absolute),
+        "relative_orbit": ORBITS[platform].relative(absolute),
         "orbit_state": orbit_state(platform, start),
         "platform": platform,
-        "polarizations": ("HH",) if polar else ("VV", "VH"),
+        "polarizations": polarizations,
         "mode": mode,
         "datatake_id": absolute * 8,
+        "first": _place(platform, number - 1) is None,
+        "last": _place(platform, number + 1) is None,
     }
     name = (
         f"{platform}_{product}_{start:%Y%m%dT%H%M%S}_{stop:%Y%m%dT%H%M%S}"
@@ -170,6 +191,51 @@ def _slice(kind: str, platform: str, number: int) -> SandboxScene | None:
     )
     name += f"_{stable_hex(name, length=4).upper()}"
     return SandboxScene(kind, name, start, stop, footprint, facts)
+
+
+def _start(number: int) -> datetime:
+    return datetime.fromtimestamp(number * SLICE_S, UTC)
+
+
+def _flown(absolute: int, lat: float) -> tuple[str, tuple[str, ...]]:
+    """Product type and polarisations of a slice with that orbit and middle."""
+    return _POLAR[absolute % 4] if lat < POLAR_LIMIT else ("IW_GRDH_1SDV", ("VV", "VH"))
+
+
+def _may_reach(
+    platform: str,
+    number: int,
+    spans: list[tuple[float, float]],
+    lats: tuple[float, float],
+) -> bool:
+    """Whether a slice's middle is near enough to a lattice of half degrees over an area."""
+    place = _place(platform, number)
+    if place is None:
+        return False
+    lon, lat = place
+    product, _ = _flown(absolute_orbit(platform, _start(number)), float(lat[4]))
+    near = math.cos(_REACH_KM[product[:2]] / EARTH_RADIUS_KM)
+    here = unit_vectors(lon[4], lat[4])
+    y = np.linspace(*lats, math.ceil((lats[1] - lats[0]) / 0.5) + 1)
+    for west, east in spans:
+        x = np.linspace(west, east, math.ceil((east - west) / 0.5) + 1)
+        if (unit_vectors(*np.meshgrid(x, y)) @ here).max() > near:
+            return True
+    return False
+
+
+@lru_cache(maxsize=4096)
+def _place(platform: str, number: int) -> tuple[Axis, Axis] | None:
+    """Corners and middle of a slice on the sphere, or None where there is no slice."""
+    start = _start(number)
+    orbit = ORBITS[platform]
+    flown = orbit.first <= start <= orbit.last
+    if not flown or unit_hash("s1", platform, absolute_orbit(platform, start)) >= _KEPT_SHARE:
+        return None
+    lon, lat = _corners(platform, start, start + timedelta(seconds=SLICE_S))
+    if all(is_sea(*point) for point in zip(lon.tolist(), lat.tolist(), strict=True)):
+        return None
+    return lon, lat
 
 
 def _geometry(lon: Axis, lat: Axis) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -69,9 +69,10 @@ class SandboxScene:
     """One upstream product that the sandbox holds.
 
     Attributes:
-        kind: ``s2-l1c``, ``s2-l2a``, ``s1-rtc``, ``s3-olci-efr``, ``s5p-co``, ``s5p-no2``,
-            ``s5p-o3``, ``s5p-so2``, ``dem-glo30`` or ``dem-glo90``.
-        id: ESA's product name without its ``.SAFE``, ``.SEN3`` or ``.nc``, or the DEM tile's name.
+        kind: ``s2-l1c``, ``s2-l2a``, ``s1-rtc``, ``s1-grd``, ``s3-olci-efr``, ``s5p-co``,
+            ``s5p-no2``, ``s5p-o3``, ``s5p-so2``, ``dem-glo30``, ``dem-glo90`` or ``landsat-c2-l2``.
+        id: The agency's product name without its ``.SAFE``, ``.SEN3`` or ``.nc``, or the DEM tile's
+            name.
         start: First line of the acquisition, aware, UTC.
         stop: Last line of the acquisition, aware, UTC; equal to ``start`` where there is one time.
         footprint: GeoJSON Polygon, or MultiPolygon where it is split at the antimeridian,

@@ -62,7 +62,7 @@ def _candidates(holding: Holding, search: Search) -> list[SandboxScene]:
         return _by_id(holding, search.ids)
     boxes = search.boxes or HOME
     area = sum((east - west) * (north - south) for west, south, east, north in boxes)
-    if area > _MOST_SQUARE_DEGREES and holding.kind.startswith(("s1", "s2")):
+    if area > _MOST_SQUARE_DEGREES and holding.kind.startswith(("s1", "s2", "landsat")):
         raise SearchError(
             f"The stand-in makes scenes on request: {area:.0f} square degrees of "
             f"{holding.collection} are too many, ask for at most {_MOST_SQUARE_DEGREES:.0f}"

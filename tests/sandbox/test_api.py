@@ -21,7 +21,7 @@ HELD = {
     "earth-search": ["sentinel-2-l2a", "sentinel-2-c1-l2a", "sentinel-2-l1c", "sentinel-1-grd",
                      "cop-dem-glo-30", "cop-dem-glo-90"],
     "planetary-computer": ["sentinel-2-l2a", "sentinel-1-rtc", "sentinel-1-grd", "cop-dem-glo-30",
-                           "cop-dem-glo-90", "sentinel-5p-l2-netcdf"],
+                           "cop-dem-glo-90", "sentinel-5p-l2-netcdf", "landsat-c2-l2"],
     "cdse": ["cop-dem-glo-30-dged-cog", "sentinel-1-grd", "sentinel-2-l1c", "sentinel-2-l2a",
              "sentinel-3-olci-1-efr-ntc",
              *(f"sentinel-5p-l2-{g}-{m}" for g in ("co", "no2", "o3", "so2")

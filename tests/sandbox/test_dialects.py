@@ -137,14 +137,15 @@ def test_encodings(sandbox: str) -> None:
             assert b'"FeatureCollection"' in raw
 
 
-def test_southern_radar_is_single_polarised(sandbox: str) -> None:
-    """South of 60° S there is no RTC, and GRD has HH only: in IW or in EW."""
+def test_southern_radar_is_horizontally_polarised(sandbox: str) -> None:
+    """South of 60° S there is no RTC, and GRD has HH, or HH and HV: in IW or in EW."""
     polar = [83.875, -68.875, 84.125, -68.625]  # 123456
     body = {"bbox": polar, "datetime": "2021-01-01T00:00:00Z/2021-12-31T00:00:00Z", "limit": 200}
     rtc = post(sandbox, "planetary-computer", {**body, "collections": ["sentinel-1-rtc"]})
     assert ids(rtc) == []
     grd = post(sandbox, "cdse", {**body, "collections": ["sentinel-1-grd"]}).json()["features"]
-    assert {tuple(i["properties"]["sar:polarizations"]) for i in grd} == {("HH",)}
+    flown = {tuple(i["properties"]["sar:polarizations"]) for i in grd}
+    assert flown == {("HH",), ("HH", "HV")}
     assert {i["properties"]["sar:instrument_mode"] for i in grd} == {"IW", "EW"}
 
 

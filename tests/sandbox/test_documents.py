@@ -34,6 +34,7 @@ RECORDED = (
         for provider in PREFIX
         for folder in (SHARED / "upstream" / provider / "items").iterdir()
         if folder.name.startswith(("sentinel-1", "sentinel-2-l", "sentinel-2-c1", "cop-dem"))
+        or folder.match("planetary-computer/items/landsat-c2-l2")
     )
     if SHARED
     else []
@@ -116,6 +117,7 @@ def test_names_are_those_of_cdse_collections(sandbox: str, path: Path) -> None:
          r"^S2[AB]_MSIL2A_\d{8}T\d{6}_R\d{3}_T\w{5}_\d{8}T\d{6}$"),
         ("planetary-computer", "sentinel-1-rtc",
          r"^S1[AB]_IW_GRDH_1SDV_\d{8}T\d{6}_\d{8}T\d{6}_\d{6}_[0-9A-F]{6}_rtc$"),
+        ("planetary-computer", "landsat-c2-l2", r"^LC0[89]_L2S[PR]_02[89]0(29|30)_\d{8}_02_T[12]$"),
         ("planetary-computer", "sentinel-5p-l2-netcdf",
          r"^S5P_L2_(CO|NO2|O3|SO2)_+\d{8}T\d{6}_\d{8}T\d{6}_\d{5}$"),
         ("cdse", "sentinel-2-l1c",

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import h5py
+import harp
 import numpy as np
 import pytest
 import shapely
-import xarray as xr
 
 from stac_lake.sandbox import olci, s5p
 from stac_lake.sandbox.olci_files import FILES
@@ -29,28 +28,6 @@ from stac_lake.sandbox.swaths import Swath
 
 CELL = (-96.125, 43.875, -95.875, 44.125)
 ROOT = Path(__file__).parents[2]
-HARP_NAMES = {
-    "co": ("CO_column_number_density", 50),
-    "no2": ("tropospheric_NO2_column_number_density", 75),
-    "o3": ("O3_column_number_density", 50),
-    "so2": ("SO2_column_number_density", 50),
-}
-
-
-def _harp(gas: str, granule: Path, out: Path, grid: str, options: str = "") -> xr.Dataset:
-    """The chain behind the Earth Engine product, on a grid of our own."""
-    tool = shutil.which("harpconvert")
-    assert tool, "harpconvert is missing: apt-get install harp"
-    name, limit = HARP_NAMES[gas]
-    chain = (
-        f"{name}_validity>{limit};keep(latitude_bounds,longitude_bounds,{name});"
-        f"bin_spatial({grid});derive(latitude {{latitude}});derive(longitude {{longitude}})"
-    )
-    command = [tool, *(["-o", options] if options else []), "-a", chain, str(granule), str(out)]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    with xr.open_dataset(out, engine="scipy") as data:  # HARP writes netCDF-3
-        return data.load()
 
 
 def _close_granule(gas: str) -> Granule:
@@ -65,7 +42,7 @@ def _close_granule(gas: str) -> Granule:
     return Granule(gas, scene.id, orbit, "RPRO", "020400", over.mid, 1.0, swath)
 
 
-@pytest.mark.parametrize("gas", sorted(HARP_NAMES))
+@pytest.mark.parametrize("gas", sorted(harp.NAMES))
 def test_harp_bins_a_cell_to_the_analytic_field(gas: str, tmp_path: Path) -> None:
     granule = _close_granule(gas)
     path = tmp_path / f"{granule.name}.nc"
@@ -74,10 +51,8 @@ def test_harp_bins_a_cell_to_the_analytic_field(gas: str, tmp_path: Path) -> Non
     with h5py.File(path, "r+") as file:
         qa = file["PRODUCT/qa_value"]
         qa[...] = np.where(qa[...] > 0, 100, 0)
-    grid = "2,43.875,0.25,2,-96.125,0.25"
-    options = "co=corrected" if gas == "co" else ""
-    binned = _harp(gas, path, tmp_path / "out.nc", grid, options)
-    name, _ = HARP_NAMES[gas]
+    binned = harp.bin_spatial(gas, path, tmp_path / "out.nc", "2,43.875,0.25,2,-96.125,0.25")
+    name = harp.NAMES[gas]
     assert binned[name].attrs["units"] == "mol/m^2"
     value = float(binned[name].values.squeeze())
     middle = days(granule.swath.row_times(np.array([granule.swath.rows / 2])))
@@ -85,7 +60,7 @@ def test_harp_bins_a_cell_to_the_analytic_field(gas: str, tmp_path: Path) -> Non
     assert abs(value / expected - 1) < 2e-3, f"{value} against {expected}"
 
 
-@pytest.mark.parametrize("gas", sorted(HARP_NAMES))
+@pytest.mark.parametrize("gas", sorted(harp.NAMES))
 def test_harp_and_shapely_agree_on_a_thin_granule(gas: str, tmp_path: Path) -> None:
     """HARP's area-weighted means of whole served files, against polygons cut with shapely."""
     window = (datetime(2021, 3, 1, tzinfo=UTC), datetime(2021, 3, 31, tzinfo=UTC))
@@ -97,14 +72,13 @@ def test_harp_and_shapely_agree_on_a_thin_granule(gas: str, tmp_path: Path) -> N
     path = tmp_path / f"{scene.id}.nc"
     blob = s5p.blob(scene, "netcdf", cache=tmp_path / "cache", full=False)
     path.write_bytes(blob.read(0, blob.size))
-    options = "co=corrected" if gas == "co" else ""
-    binned = _harp(gas, path, tmp_path / "out.nc", "6,20,4,8,-110,4", options)
-    name, limit = HARP_NAMES[gas]
-    told = binned[name].values.squeeze()
+    binned = harp.bin_spatial(gas, path, tmp_path / "out.nc", "6,20,4,8,-110,4")
+    told = binned[harp.NAMES[gas]].values.squeeze()
     with h5py.File(path) as file:
         product = file["PRODUCT"]
         variables = [key for key in product if key.endswith(("column", "column_corrected"))]
         column = product[max(variables, key=len)][0].ravel()
+        limit = {"co": 49, "no2": 75}.get(gas, 50)
         good = (product["qa_value"][0].ravel() > limit) & (column < 1e30)
         places = product["SUPPORT_DATA/GEOLOCATIONS"]
         lon = places["longitude_bounds"][0].reshape(-1, 4).astype(float)

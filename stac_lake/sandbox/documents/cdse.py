@@ -22,6 +22,7 @@ from stac_lake.sandbox.documents.envelope import (
 )
 from stac_lake.sandbox.documents.s1_names import parse as parse_s1
 from stac_lake.sandbox.documents.s1_names import spoken
+from stac_lake.sandbox.s1_grd import paths
 from stac_lake.sandbox.scene import SandboxScene
 
 EODATA = "s3://eodata"
@@ -46,6 +47,7 @@ PRODUCT_EXTENSIONS = (
     "product/v1.0.0",
     "sat/v1.1.0",
 )
+_GRD_DOCUMENTS = {"product": "Product", "calibration": "calibration", "noise": "noise"}
 _STORAGE = {
     "cdse-s3": {
         "type": "custom-s3",
@@ -167,20 +169,26 @@ def grd_product(item_id: str) -> str:
     return item_id.removesuffix("_COG")
 
 
-def grd_item(scene: SandboxScene, api: str) -> Document:
-    """An item of `sentinel-1-grd`: documents only; `proj:code` is that of ground control points."""
-    facts, name = scene.facts, parse_s1(scene.id)
-    archive = f"{grd_id(scene)}.SAFE"
-    product = f"{name.mode}_{name.product}_1S-COG"
+def grd_files(scene: SandboxScene) -> dict[str, Served]:
+    """True href to file of `sentinel-1-grd`: the whole product below its folder."""
+    product, archive = _grd_product(scene), f"{grd_id(scene)}.SAFE"
     folder = f"{EODATA}/Sentinel-1/SAR/{product}/{scene.start:%Y/%m/%d}/{archive}"
+    return {f"{folder}/{path}": Served(scene, name) for name, path in paths(scene, "-cog").items()}
+
+
+def _grd_product(scene: SandboxScene) -> str:
+    name = parse_s1(scene.id)
+    return f"{name.mode}_{name.product}_1S-COG"
+
+
+def grd_item(scene: SandboxScene, api: str) -> Document:
+    """An item of `sentinel-1-grd`; `proj:code` is that of the ground control points."""
+    facts, name = scene.facts, parse_s1(scene.id)
+    archive, product = f"{grd_id(scene)}.SAFE", _grd_product(scene)
+    hrefs = {served.name: href for href, served in grd_files(scene).items()}
     assets: Document = {}
-    times = f"{scene.start:%Y%m%dt%H%M%S}-{scene.stop:%Y%m%dt%H%M%S}"
-    for number, polarization in enumerate(name.polarizations, start=1):
+    for polarization in name.polarizations:
         low = polarization.lower()
-        image = (
-            f"{name.platform.lower()}-{name.mode.lower()}-grd-{low}-{times}"
-            f"-{facts['absolute_orbit']:06d}-{name.datatake.lower()}-{number:03d}-cog.tiff"
-        )
         assets[low] = {
             "type": COG,
             "roles": ["data"],
@@ -188,8 +196,23 @@ def grd_item(scene: SandboxScene, api: str) -> Document:
             "nodata": 0,
             "data_type": "uint16",
             "proj:code": "EPSG:4326",
-            **stored(archive, f"{folder}/measurement/{image}"),
+            **stored(archive, hrefs[low]),
         }
+    for polarization in name.polarizations:
+        for kind, title in _GRD_DOCUMENTS.items():
+            key = f"{kind}-{polarization.lower()}"
+            assets[f"schema-{key}"] = {
+                "type": "application/xml",
+                "roles": ["metadata"],
+                "title": f"{polarization} {title} Schema",
+                **stored(archive, hrefs[key]),
+            }
+    assets["safe_manifest"] = {
+        "type": "application/xml",
+        "roles": ["metadata"],
+        "title": "manifest.safe",
+        **stored(archive, hrefs["manifest-cog"]),
+    }
     properties = acquisition(scene) | {
         "platform": f"sentinel-{name.platform[1:].lower()}",
         "instruments": ["sar"],

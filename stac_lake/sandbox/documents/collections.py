@@ -9,7 +9,10 @@ from stac_lake.sandbox.documents.envelope import Document, milli
 if TYPE_CHECKING:
     from stac_lake.sandbox.catalog import Holding
 
-_LICENSE = "https://sentinel.esa.int/documents/247904/690755/Sentinel_Data_Legal_Notice"
+_ESA = {"name": "ESA", "roles": ["producer"], "url": "https://www.esa.int"}
+_USGS = {"name": "USGS", "roles": ["producer"], "url": "https://www.usgs.gov/landsat-missions"}
+_SENTINEL_LICENSE = "https://sentinel.esa.int/documents/247904/690755/Sentinel_Data_Legal_Notice"
+_LANDSAT_LICENSE = "https://www.usgs.gov/core-science-systems/hdds/data-policy"
 _PROPERTIES: dict[str, dict[str, Any]] = {
     "datetime": {"title": "Acquired", "type": "string", "format": "date-time"},
     "start_datetime": {"title": "Start datetime", "type": "string", "format": "date-time"},
@@ -22,6 +25,9 @@ _PROPERTIES: dict[str, dict[str, Any]] = {
     "sar:polarizations": {"title": "Polarizations", "type": "array"},
     "s2:mgrs_tile": {"title": "MGRS tile", "type": "string"},
     "s2:processing_baseline": {"title": "Processing baseline", "type": "string"},
+    "landsat:wrs_path": {"title": "WRS path", "type": "string"},
+    "landsat:wrs_row": {"title": "WRS row", "type": "string"},
+    "landsat:collection_category": {"title": "Collection category", "type": "string"},
     "s5p:product_name": {"title": "Product", "type": "string"},
     "s5p:processing_mode": {"title": "Processing mode", "type": "string"},
     "s5p:collection_identifier": {"title": "Collection number", "type": "string"},
@@ -41,6 +47,7 @@ def collection_document(holding: Holding, api: str, root: str) -> Document:
     itself = f"{api}/collections/{holding.collection}"
     timeless = holding.kind.startswith("dem")
     first = milli(holding.start)
+    american = holding.kind.startswith("landsat")
     document: Document = {
         "type": "Collection",
         "id": holding.collection,
@@ -48,8 +55,8 @@ def collection_document(holding: Holding, api: str, root: str) -> Document:
         "title": holding.title,
         "description": f"Generated stand-in of {holding.title}.",
         "license": "other" if holding.provider == "cdse" else "proprietary",
-        "keywords": ["Copernicus", "stand-in"],
-        "providers": [{"name": "ESA", "roles": ["producer"], "url": "https://www.esa.int"}],
+        "keywords": ["Landsat" if american else "Copernicus", "stand-in"],
+        "providers": [_USGS if american else _ESA],
         "extent": {
             "spatial": {"bbox": [[-180, -90, 180, 90]]},
             "temporal": {"interval": [[first, first if timeless else None]]},
@@ -61,7 +68,7 @@ def collection_document(holding: Holding, api: str, root: str) -> Document:
             {"rel": "parent", "type": "application/json", "href": root},
             {"rel": "root", "type": "application/json", "href": root},
             {"rel": "self", "type": "application/json", "href": itself},
-            {"rel": "license", "href": _LICENSE},
+            {"rel": "license", "href": _LANDSAT_LICENSE if american else _SENTINEL_LICENSE},
             {
                 "rel": "http://www.opengis.net/def/rel/ogc/1.0/queryables",
                 "type": "application/schema+json",

@@ -19,7 +19,7 @@ from stac_lake.sandbox.documents.envelope import (
     micro,
     spaced,
 )
-from stac_lake.sandbox.documents.s1_names import grd_assets, radar_properties, spoken
+from stac_lake.sandbox.documents.s1_names import grd_assets, radar_properties, roda_files, spoken
 from stac_lake.sandbox.documents.s1_names import parse as parse_s1
 from stac_lake.sandbox.scene import SandboxScene
 
@@ -155,8 +155,13 @@ def rtc_item(scene: SandboxScene, api: str) -> Document:
     return feature(api, draft)
 
 
+def grd_files(scene: SandboxScene) -> dict[str, Served]:
+    """True href to file of `sentinel-1-grd`."""
+    return roda_files(scene, parse_s1(scene.id).roda_folder(_GRD))
+
+
 def grd_item(scene: SandboxScene, api: str) -> Document:
-    """An item of `sentinel-1-grd`: documents only; it has no projection at all."""
+    """An item of `sentinel-1-grd`: it has no projection at all."""
     name = parse_s1(scene.id)
     assets = grd_assets(scene, name.roda_folder(_GRD), worded="Planetary Computer")
     assets |= rendered("sentinel-1-grd", name.id, "assets=vv&assets=vh&tile_format=png")

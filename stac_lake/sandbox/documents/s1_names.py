@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stac_lake.sandbox.documents.envelope import COG, Document, stable_hex
+from stac_lake.sandbox.documents.envelope import COG, Document, Served, stable_hex
+from stac_lake.sandbox.s1_frame import MODES
 from stac_lake.sandbox.scene import SandboxScene
 
 _POLARIZATIONS = {
@@ -44,7 +45,8 @@ class S1Name:
     @property
     def shape(self) -> tuple[int, int]:
         """Size of the ground-range image as the documents give it: the wide side first."""
-        return (25_481, 16_677) if self.mode == "IW" else (10_342, 11_152)
+        mode = MODES[self.mode]
+        return (mode.samples, mode.lines)
 
     def roda_folder(self, root: str) -> str:
         """Path of the product under AWS's and the Planetary Computer's `GRD` tree."""
@@ -94,6 +96,25 @@ def spoken(polarization: str) -> str:
     """`VH: vertical transmit, horizontal receive`."""
     sent, received = _SPOKEN[polarization[0]], _SPOKEN[polarization[1]]
     return f"{polarization}: {sent} transmit, {received} receive"
+
+
+def roda_files(scene: SandboxScene, folder: str) -> dict[str, Served]:
+    """True href to file of a product in AWS's and the Planetary Computer's flat naming.
+
+    Args:
+        scene: The product.
+        folder: Href of the product's folder.
+    """
+    swath = parse(scene.id).mode.lower()
+    found = {f"{folder}/manifest.safe": Served(scene, "manifest")}
+    for low in (name.lower() for name in scene.facts["polarizations"]):
+        found[f"{folder}/measurement/{swath}-{low}.tiff"] = Served(scene, low)
+        found[f"{folder}/annotation/{swath}-{low}.xml"] = Served(scene, f"product-{low}")
+        for kind in ("calibration", "noise"):
+            path = f"{folder}/annotation/calibration/{kind}-{swath}-{low}.xml"
+            found[path] = Served(scene, f"{kind}-{low}")
+        found[f"{folder}/annotation/rfi/rfi-{swath}-{low}.xml"] = Served(scene, f"rfi-{low}")
+    return found
 
 
 def grd_assets(scene: SandboxScene, folder: str, *, worded: str) -> Document:
