@@ -48,10 +48,13 @@ check: $(INSTALLED) ## ruff, mypy --strict, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(INSTALLED) ## Write the facts of docs/products/ from the YAML
+	$(BIN)/python -m docs.product_pages
+
 bench: $(INSTALLED) $(TORCH) ## Benchmarks; writes benchmarks/results.json and the README's table
 	$(BIN)/python -m benchmarks
 
 clean: ## Remove what was built
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup demo test test-services sandbox-check check bench clean
+.PHONY: help setup demo test test-services sandbox-check check docs bench clean

@@ -38,7 +38,7 @@ S2 = {
 }
 S1 = {
     # Summer is not asked for: y2021 takes its place for both sensors of the patch.
-    f"s1-grd_0123456_{PATCH}_{name}": "empty: not_supported"
+    f"s1-grd_0123456_{PATCH}_{name}": "stored"
     for name in ("winter", "autumn", "y2021", "spring")
 }
 S3 = {f"s3-olci-efr_0123456_b{n}": "empty: no_scene" if n == 4 else "stored" for n in range(1, 9)}

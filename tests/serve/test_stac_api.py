@@ -199,7 +199,7 @@ def test_text_in_a_post_body_and_one_filter_per_product(url: str) -> None:
         ("/collections/nonsense", {}, 404),
         ("/collections/era5-0000001/items", {}, 404),
         ("/collections/era5-0772176/items/nothing", {}, 404),
-        ("/collections", {"token": "nonsense"}, 404),
+        ("/collections", {"token": "nonsense"}, 400),
     ],
 )
 def test_errors_are_the_callers(
