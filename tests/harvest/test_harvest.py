@@ -44,7 +44,7 @@ def harvested(
 ) -> Iterator[tuple[str, Report]]:
     """A lake with one item of each kind, and how the harvest ended."""
     lake = str(tmp_path_factory.mktemp("harvested") / "lake")
-    names = ("s2-l2a", "s1-grd", "s1-rtc", "s3-olci-efr", "s5p-no2", "dem-glo30")
+    names = ("s2-l2a", "s1-rtc", "s3-olci-efr", "s5p-no2", "dem-glo30")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in small.KEYS.items():
             patch.setenv(name, value)
@@ -316,7 +316,7 @@ def test_a_run_without_change_asks_and_writes_nothing(
 ) -> None:
     lake, _ = harvested
     before = small.snapshot(lake)
-    names = ("s2-l2a", "s1-grd", "s1-rtc", "s3-olci-efr", "s5p-no2", "dem-glo30")
+    names = ("s2-l2a", "s1-rtc", "s3-olci-efr", "s5p-no2", "dem-glo30")
     report = small.run(lake, sandbox, recipe_file, *names)
     assert set(small.states(report).values()) == {"skipped"}
     assert len(report.outcomes) == 6
