@@ -54,7 +54,13 @@ docs: $(INSTALLED) ## Write the facts of docs/products/ from the YAML
 bench: $(INSTALLED) $(TORCH) ## Benchmarks; writes benchmarks/results.json and the README's table
 	$(BIN)/python -m benchmarks
 
+fidelity: $(INSTALLED) ## Pixels against independent references; writes docs/fidelity.json and .md
+	$(BIN)/python -m benchmarks.fidelity
+
+bench-catalog: $(INSTALLED) ## Queries against their peers; writes benchmarks/catalog.json
+	$(BIN)/python -m benchmarks.catalog
+
 clean: ## Remove what was built
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup demo test test-services sandbox-check check docs bench clean
+.PHONY: help setup demo test test-services sandbox-check check docs bench bench-catalog fidelity clean

@@ -13,6 +13,8 @@ from typing import Any
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 TABLE = HERE / "README.md"
+README = HERE.parent / "README.md"
+BEGIN, END = "<!-- figures: written by `make bench` -->", "<!-- end of figures -->"
 
 _INTRO = """# Benchmarks
 
@@ -80,7 +82,16 @@ def table(entries: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def headlines(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the README quotes: figures that have a goal, met or not, and how long things take."""
+    return [entry for entry in entries if entry["goal"] or entry["name"].endswith(": wall")]
+
+
 def write_table(entries: Sequence[dict[str, Any]]) -> None:
-    """Write the page of this folder, with the machine that the figures hold for."""
+    """Write the page of this folder, with the machine that the figures hold for, and the README."""
+    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    quoted = table(headlines(entries))
+    README.write_text(f"{before}{BEGIN}\n{quoted}{END}{after}", encoding="utf-8")
     machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}"
     TABLE.write_text(_INTRO.format(machine=machine) + "\n" + table(entries), encoding="utf-8")

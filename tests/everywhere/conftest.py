@@ -106,7 +106,7 @@ def _few_bands() -> Iterator[None]:
     """Products are those of the catalogue, with fewer bands."""
     few = with_few_bands()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recipe, "products", lambda: few)
+        patch.setattr(recipe.catalogs, "products", lambda: few)
         yield
 
 
