@@ -60,7 +60,7 @@ def _readable(provider: str, url: str) -> Callable[[str], str]:
     """From a published href of a provider to a URL of the stand-in, signed."""
     rules, http = providers()[provider], Http(Routes(url), Patience())
     signer = signer_for(rules, http, {})
-    return lambda href: http.routes.route(signer.sign(href), rules)
+    return lambda href: http.routes.route(signer.sign(href).url, rules)
 
 
 def _cut(job: dict[str, Any], readable: Callable[[str], str], out: Path) -> None:

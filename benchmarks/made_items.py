@@ -66,18 +66,18 @@ def _slots(cell: Cell, patches: list[Patch]) -> Iterator[Slot]:
 
 
 @lru_cache
-def _template(product: str) -> dict[str, Any]:
+def template(product: str) -> dict[str, Any]:
     document: dict[str, Any] = json.loads((_GOLDEN / f"item-{product}.json").read_text("utf-8"))
     return document
 
 
 def _item(slot: Slot, rng: np.random.Generator) -> dict[str, Any]:
-    template = _template(slot.product)
+    golden = template(slot.product)
     place = slot.patch or slot.cell
     geometry = dict(place.footprint)
     sha256 = rng.bytes(32).hex()
     properties = {
-        **template["properties"],
+        **golden["properties"],
         **_times(slot, rng),
         **_quality(slot, rng),
         "grid:code": slot.cell.code,
@@ -87,7 +87,7 @@ def _item(slot: Slot, rng: np.random.Generator) -> dict[str, Any]:
     if slot.patch:
         properties |= {"lake:patch": slot.patch.id, "proj:epsg": slot.patch.epsg}
         properties["proj:code"] = f"EPSG:{slot.patch.epsg}"
-    asset = template["assets"]["data"]
+    asset = golden["assets"]["data"]
     data = {
         **asset,
         "href": f"../../assets/{slot.id}/20260102T030405Z-{sha256[:16]}/{sha256[16:32]}.tif",
@@ -95,7 +95,7 @@ def _item(slot: Slot, rng: np.random.Generator) -> dict[str, Any]:
         **{key: [_varied(band, rng) for band in asset[key]] for key in ("bands", "raster:bands")},
     }
     return {
-        **template,
+        **golden,
         "id": slot.id,
         "collection": slot.cell.collection_id,
         "geometry": geometry,

@@ -169,13 +169,16 @@ class Lake:
             GridError: there is no such cell.
         """
         wanted = _cell(cell)
-        found = cell_collections(self.index, after=wanted.id - 1, limit=1, version=self.version)
-        if not found or found[0]["id"] != wanted.collection_id:
+        found = cell_collections(self.index, [wanted], self.version)
+        if not found:
             raise CatalogError("the lake has no items in this cell", cell=wanted.id)
         return found[0]
 
     def client(self) -> pystac_client.Client:
-        """A pystac-client on the lake's STAC API, in this process: no server, no port."""
+        """A pystac-client on the lake's STAC API, in this process: no server, no port.
+
+        It answers as of `version`, too.
+        """
         from pystac_client import Client
         from pystac_client.stac_api_io import StacApiIO
 
@@ -183,7 +186,7 @@ class Lake:
         from stac_lake.serve.inprocess import AsgiAdapter
 
         api = StacApiIO(max_retries=None)
-        api.session.mount("http://lake", AsgiAdapter(make_app(self.index)))
+        api.session.mount("http://lake", AsgiAdapter(make_app(self.index, self.version)))
         return Client.open("http://lake/", stac_io=api)
 
     def open(
@@ -260,7 +263,7 @@ def band_views(item: Mapping[str, Any], bands: Sequence[str]) -> dict[str, Any]:
         raise QueryError(
             f"no band {', '.join(missing)}: there are {', '.join(names)}", item=item["id"]
         )
-    path = data["href"].replace("s3://", "/vsis3/", 1)
+    path = data["href"].removeprefix("file://").replace("s3://", "/vsis3/", 1)
     assets = {}
     for name in bands:
         number = names.index(name)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,15 +118,16 @@ def search_cells(index: Index, wanted: CellSearch) -> CellAnswer:
         QueryError: a filter, a box or a time is not valid.
         ConfigError: there is no such product, modality or recipe.
     """
+    wanted = _pinned(index, wanted)
     bindings = Bindings()
-    head, tail = _statement(wanted, bindings)
+    have = _products(index, wanted)
+    head, tail = _statement(wanted, have, bindings)
     columns = [name for name in CELL_KINDS if CELL_KINDS[name] == "integer"]
     names = ", ".join(f'"{name}"' for name in columns)
     order = "ORDER BY cell" + ("" if wanted.limit is None else f" LIMIT {int(wanted.limit)}")
     sql = f"{head} SELECT cell, epoch_us(time), epoch_us(time_end), {names} {tail} {order}"
     with _cursor(index, wanted, bindings) as cursor:
         rows = cursor.execute(sql, bindings.used_in(sql)).fetchall()
-        have = {row[0] for row in cursor.execute("SELECT product FROM products").fetchall()}
     counted = set(_counted(wanted))
     tree = None if wanted.where is None else parse(wanted.where)
     return CellAnswer(
@@ -142,8 +144,8 @@ def count_cells(index: Index, wanted: CellSearch) -> int:
         QueryError, ConfigError: as `search_cells`.
     """
     bindings = Bindings()
-    everything = replace(wanted, after=-1)
-    head, tail = _statement(everything, bindings)
+    everything = _pinned(index, replace(wanted, after=-1))
+    head, tail = _statement(everything, _products(index, everything), bindings)
     sql = f"{head} SELECT count(*) {tail}"
     with _cursor(index, everything, bindings) as cursor:
         ((found,),) = cursor.execute(sql, bindings.used_in(sql)).fetchall()
@@ -155,19 +157,34 @@ def _cursor(
     index: Index, wanted: CellSearch, bindings: Bindings
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A cursor that has the spatial tests and the tables of cells."""
-    version = index.version if wanted.version is None else wanted.version
-    with cursor_with(index, version, bindings) as cursor:
+    with cursor_with(index, wanted.version, bindings) as cursor:
         _prepare(cursor, spatial=bool(bindings.tests))
         yield cursor
 
 
-def _statement(wanted: CellSearch, bindings: Bindings) -> tuple[str, str]:
+def _pinned(index: Index, wanted: CellSearch) -> CellSearch:
+    """The search on one version of the index, so that all its statements see the same."""
+    return replace(wanted, version=index.version) if wanted.version is None else wanted
+
+
+def _products(index: Index, wanted: CellSearch) -> set[str]:
+    """Products that the asked version of the lake has."""
+    rows = index.connection(wanted.version).execute("SELECT product FROM products").fetchall()
+    return {row[0] for row in rows}
+
+
+def _statement(wanted: CellSearch, have: set[str], bindings: Bindings) -> tuple[str, str]:
     """WITH clause that makes the relation `cells`, and FROM with its conditions."""
     series = "series"
     if wanted.where is not None:
-        series = f"({SERIES} WHERE {condition(parse(wanted.where), bindings)} {BY_SERIES})"
-    counted = ", ".join(bindings.bind(name) for name in _counted(wanted))
-    lengths = series_lengths(load_recipe(wanted.recipe))
+        series = f"({_series(condition(parse(wanted.where), bindings))})"
+    names = _counted(wanted)
+    counted = ", ".join(bindings.bind(name) for name in names)
+    modalities = [product(name).modality for name in names if name in have]
+    # Where no two products share a modality, no slot can be filled twice, which saves most of the
+    # work: to take the lists of slots apart and together again.
+    modal = _ALONE if len(set(modalities)) == len(modalities) else _SHARED
+    lengths = series_lengths(_recipe(wanted.recipe))
     parts = place_and_time(wanted.bbox, wanted.datetime, bindings)
     if wanted.aligned:
         for name in wanted.without:
@@ -183,9 +200,8 @@ def _statement(wanted: CellSearch, bindings: Bindings) -> tuple[str, str]:
     geometry = "shapes.geometry" if bindings.tests else "NULL"
     join = "LEFT JOIN shapes USING (cell)" if bindings.tests else ""
     head = _CELLS.format(
-        series=series,
-        counted=counted,
-        lengths=", ".join(f"({bindings.bind(m)}, {int(n)})" for m, n in lengths.items()),
+        modal=modal.format(series=series, counted=counted),
+        lengths=" ".join(f"WHEN '{m}' THEN {int(n)}" for m, n in lengths.items()),
         slots=", ".join(
             f"coalesce(max(n) FILTER (modality = '{m}'), 0)::INTEGER AS \"{m}\", "
             f"count(*) FILTER (modality = '{m}' AND done)::INTEGER AS \"{m}_complete\""
@@ -197,23 +213,35 @@ def _statement(wanted: CellSearch, bindings: Bindings) -> tuple[str, str]:
     return head, f"FROM cells WHERE {' AND '.join(parts) or 'TRUE'}"
 
 
-SERIES = (
-    'SELECT cell, "lake:product" AS product, "lake:modality" AS modality, '
-    '"lake:patch" AS patch, list(DISTINCT "lake:slot") AS slots, count(*) AS items, '
-    "min(time) AS time, max(time_end) AS time_end FROM items"
-)
-BY_SERIES = "GROUP BY ALL"
+def _series(where: str) -> str:
+    """Slots, items and times by cell, product and patch, of the items that match."""
+    # In two steps, since a list of distinct slots of many groups takes longer.
+    return (
+        "SELECT cell, product, modality, patch, list(slot) AS slots, "
+        "count(*)::INTEGER AS n, sum(items)::INTEGER AS items, min(time) AS time, "
+        "max(time_end) AS time_end FROM ("
+        'SELECT cell, "lake:product" AS product, "lake:modality" AS modality, '
+        '"lake:patch" AS patch, "lake:slot" AS slot, count(*) AS items, min(time) AS time, '
+        f"max(time_end) AS time_end FROM places WHERE {where} GROUP BY ALL) GROUP BY ALL"
+    )
 
-# A slot that two accepted products have both filled counts once. West is above east where the box
-# of a cell crosses the antimeridian, as in the boxes of items.
+
+_ALONE = (
+    "SELECT cell, modality, patch, n, items, time, time_end FROM {series} "
+    "WHERE product IN ({counted})"
+)
+# A slot that two accepted products have both filled counts once.
+_SHARED = (
+    "SELECT cell, modality, patch, len(list_distinct(flatten(list(slots)))) AS n, "
+    "sum(items) AS items, min(time) AS time, max(time_end) AS time_end "
+    "FROM {series} WHERE product IN ({counted}) GROUP BY ALL"
+)
+
+# West is above east where the box of a cell crosses the antimeridian, as in the boxes of items.
 _CELLS = f"""
-WITH lengths(modality, most) AS (VALUES {{lengths}}),
-modal AS (
-    SELECT cell, modality, patch, len(list_distinct(flatten(list(slots)))) AS n,
-        sum(items) AS items, min(time) AS time, max(time_end) AS time_end
-    FROM {{series}} WHERE product IN ({{counted}}) GROUP BY ALL),
+WITH modal AS ({{modal}}),
 measured AS (
-    SELECT modal.*, coalesce(n >= most, false) AS done FROM modal LEFT JOIN lengths USING (modality)
+    SELECT *, coalesce(n >= CASE modality {{lengths}} END, false) AS done FROM modal
 ),
 pairs AS (
     SELECT cell, count(*)::INTEGER AS patches, count(*) FILTER (whole)::INTEGER AS paired
@@ -239,6 +267,17 @@ cells AS (
 """
 
 
+def _recipe(name: str) -> Recipe:
+    # Those that come with the package do not change while a program runs; to read one takes longer
+    # than the query.
+    return load_recipe(name) if name.endswith((".yaml", ".yml")) else _bundled(name)
+
+
+@lru_cache
+def _bundled(name: str) -> Recipe:
+    return load_recipe(name)
+
+
 def series_lengths(recipe: Recipe) -> dict[str, int]:
     """Modality → how many slots a complete series has."""
     lengths = {}
@@ -253,14 +292,14 @@ def _counted(wanted: CellSearch) -> list[str]:
     """Products whose items count: the recipe's first of each modality, and the accepted ones."""
     for name in wanted.accept:
         product(name)
-    firsts = [series.products[0] for series in load_recipe(wanted.recipe).series]
+    firsts = [series.products[0] for series in _recipe(wanted.recipe).series]
     return list(dict.fromkeys([*firsts, *wanted.accept]))
 
 
 def _prepare(cursor: duckdb.DuckDBPyConnection, *, spatial: bool) -> None:
     """Make the tables that a version of the index keeps for questions about cells."""
     with _LOCK:
-        cursor.execute(f"CREATE TABLE IF NOT EXISTS series AS {SERIES} {BY_SERIES}")
+        cursor.execute(f"CREATE TABLE IF NOT EXISTS series AS {_series('TRUE')}")
         if (
             spatial
             and not cursor.execute(
@@ -292,8 +331,11 @@ def _count(row: Sequence[Any], columns: Sequence[str]) -> CellCount:
         numbers["items"],
         {name: numbers[name] for name in MODALITIES},
         numbers["patches"],
-        {name: numbers[f"{name}_complete"] for name in MODALITIES},
+        {name: numbers[done] for name, done in _COMPLETE},
         numbers["paired"],
         moment_of(start),
         moment_of(end),
     )
+
+
+_COMPLETE = [(name, f"{name}_complete") for name in MODALITIES]

@@ -78,7 +78,10 @@ class ItemLine:
 
 
 def build_collection(
-    cell: Cell, items: Sequence[ItemLine], products: Mapping[str, Product]
+    cell: Cell,
+    items: Sequence[ItemLine],
+    products: Mapping[str, Product],
+    bands: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The Collection of a cell: extent, counts, summaries, and a link to every current item.
 
@@ -86,6 +89,7 @@ def build_collection(
         cell: Whose Collection it is.
         items: All its current items, at least one.
         products: Products of the lake by id.
+        bands: Statistics of its bands, by product (`stats.band_summaries`).
     """
     here = posixpath.dirname(keys.collection_key(cell))
     found = sorted(items, key=lambda item: item.id)
@@ -119,7 +123,10 @@ def build_collection(
             "spatial": {"bbox": [list(cell.bbox)]},
             "temporal": {"interval": [[iso(moment) for moment in moments]]},
         },
-        "summaries": _summaries(cell, found, [products[n] for n in used if n in products]),
+        "summaries": {
+            **_summaries(cell, found, [products[n] for n in used if n in products]),
+            **({"lake:bands": bands} if bands else {}),
+        },
         "item_assets": {
             "data": {
                 "type": COG_TYPE,

@@ -10,11 +10,15 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
+from numpy.typing import NDArray
 
 from stac_lake.catalog.rows import geoparquet
 from stac_lake.errors import StoreUnavailable
@@ -26,6 +30,9 @@ MAX_ROWS = 100_000
 
 CACHE_BYTES = 8 * 2**30
 """Copies of files that the asked version does not need are dropped beyond this size."""
+
+READERS = min(4, os.cpu_count() or 1)
+"""Row groups that are unpacked at a time."""
 
 
 def default_cache(url: str) -> Path:
@@ -72,6 +79,31 @@ class DataFiles:
                 ) from error
         return [str(self.folder / name) for name in names]
 
+    def documents(self, places: Sequence[tuple[str, int]]) -> list[str]:
+        """Item JSON of rows, each named by the local path of its data file and its row therein.
+
+        Raises:
+            StoreUnavailable: a file is gone.
+        """
+        wanted: dict[tuple[str, int], list[tuple[int, int]]] = {}
+        for number, (path, row) in enumerate(places):
+            group = int(np.searchsorted(_footer(path)[1], row, "right")) - 1
+            wanted.setdefault((path, group), []).append((number, row))
+        found: dict[int, str] = {}
+        try:
+            if len(wanted) > 1:
+                with ThreadPoolExecutor(READERS) as pool:
+                    answers = list(pool.map(_texts, wanted.items()))
+            else:
+                answers = list(map(_texts, wanted.items()))
+        except OSError as error:
+            raise StoreUnavailable(
+                f"a data file of the index is gone: {error.strerror}", folder=self.folder
+            ) from error
+        for answer in answers:
+            found |= answer
+        return [found[number] for number in range(len(places))]
+
     def put(self, table: pa.Table) -> AddAction:
         """Store rows under a name of their own; they count only once a commit names it.
 
@@ -110,3 +142,22 @@ class DataFiles:
                 return
             total -= path.stat().st_size
             path.unlink(missing_ok=True)
+
+
+@lru_cache(maxsize=256)
+def _footer(path: str) -> tuple[pq.FileMetaData, NDArray[np.int64]]:
+    """Footer of a data file, 1 MB or so, and the first row of each of its row groups."""
+    footer = pq.read_metadata(path)
+    rows = [footer.row_group(number).num_rows for number in range(footer.num_row_groups)]
+    return footer, np.cumsum([0, *rows[:-1]])
+
+
+def _texts(
+    wanted: tuple[tuple[str, int], list[tuple[int, int]]],
+) -> dict[int, str]:
+    """Documents of rows (number in the answer, row of the file) of one row group, by number."""
+    (path, group), rows = wanted
+    footer, firsts = _footer(path)
+    file = pq.ParquetFile(path, metadata=footer, memory_map=True)
+    column = file.read_row_group(group, columns=["item"], use_threads=False)["item"]
+    return {number: column[row - int(firsts[group])].as_py() for number, row in rows}

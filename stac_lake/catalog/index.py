@@ -8,28 +8,29 @@ of every item.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any
-
-import duckdb
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from stac_lake.catalog.commit import read_item
+from stac_lake.catalog.database import Database, quoted
 from stac_lake.catalog.datafiles import MAX_ROWS, DataFiles
 from stac_lake.catalog.log import CommitLog
-from stac_lake.catalog.rows import SCHEMA, IndexRow, newest, table_of
+from stac_lake.catalog.rows import IndexRow, newest, table_of
 from stac_lake.grid import Cell
 from stac_lake.store import keys
 from stac_lake.store.objects import Objects
 from stac_lake.types import Slot
 
-__all__ = ["Index", "IndexRow"]
+if TYPE_CHECKING:
+    import duckdb
 
-OPEN_VERSIONS = 4
-"""Index versions that one process keeps open at a time."""
+__all__ = ["Index", "IndexRow", "quoted"]
+
+OPEN_VERSIONS = 3
+"""Index versions that one process keeps open at a time, each in up to 110 bytes an item."""
 
 
 class Index:
@@ -45,7 +46,7 @@ class Index:
         self.data = DataFiles(objects, cache)
         self.log = CommitLog(objects)
         self._lock = threading.RLock()
-        self._open: dict[int | None, duckdb.DuckDBPyConnection] = {}
+        self._open: dict[int | None, Database] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Index, (self.objects, None if self.objects.is_local else self.data.folder))
@@ -81,22 +82,41 @@ class Index:
         """A DuckDB connection onto a version of the index (None: the newest).
 
         Its view `items` holds the current version of every item that is not retired, with the
-        columns of `rows.SCHEMA`, and `filename` and `file_row_number`, which name a row for good.
-        Its view `versions` holds superseded and retired ones, too; its table `products` the
-        products that have items. It reads the data files and nothing else. Times are TIMESTAMPTZ;
+        columns of `rows.SCHEMA`, and `filename` and `file_row_number`, which name a row for good;
+        its view `places` the same without the documents, which is faster. Its view `versions`
+        holds superseded and retired ones, too; its table `products` the products that have items.
+        It reads the data files and nothing else. Times are TIMESTAMPTZ;
         fetch `epoch_us(…)` of them, as fetching them whole needs pytz.
 
         Raises:
             CatalogError: there is no such version.
             StoreUnavailable.
         """
+        return self._database(version).cursor()
+
+    def load(self, version: int | None = None) -> None:
+        """Bring a version (None: the newest) into memory, documents aside: 110 bytes an item.
+
+        It happens by itself, in the background, to a version that is asked for repeatedly.
+
+        Raises:
+            CatalogError: there is no such version.
+            StoreUnavailable.
+        """
+        self._database(version).load()
+
+    def _database(self, version: int | None) -> Database:
         number = self.version if version is None else version
         with self._lock:
             if number not in self._open:
-                self._open[number] = self._database([] if number is None else self.files(number))
+                files = {} if number is None else self.log.files(number)
+                paths = dict(zip(self.data.paths(list(files)), files.values(), strict=True))
+                self._open[number] = Database(paths, self.data.folder)
                 while len(self._open) > OPEN_VERSIONS:
                     del self._open[next(iter(self._open))]
-            return self._open[number].cursor()
+            # The one that was asked for least recently is the first.
+            self._open[number] = self._open.pop(number)
+            return self._open[number]
 
     def reconcile(self, cells: Iterable[Cell]) -> int:
         """Add items of some cells that are in the bucket, but not yet here; returns how many.
@@ -155,84 +175,3 @@ class Index:
 
         with ThreadPoolExecutor(16) as pool:
             return list(pool.map(one, versions.items()))
-
-    def _database(self, names: list[str]) -> duckdb.DuckDBPyConnection:
-        """An in-memory database with the two views, that can read the data files only."""
-        paths = self.data.paths(names)
-        database = duckdb.connect(":memory:")
-        run: Callable[..., Any] = database.execute
-        run("SET enable_geoparquet_conversion = false")
-        run("SET autoinstall_known_extensions = false")
-        run("SET autoload_known_extensions = false")
-        run("SET TimeZone = 'UTC'")
-        run(f"SET allowed_directories = [{_literal(str(self.data.folder))}]")
-        run("SET enable_external_access = false")
-        # Data files never change, and most of a query is to find its way through their footers.
-        run("SET parquet_metadata_cache = true")
-        if paths:
-            listed = f"[{', '.join(map(_literal, paths))}]"
-            kinds = run(
-                "SELECT count(DISTINCT names) FROM (SELECT list(name ORDER BY name) AS names "
-                f"FROM parquet_schema({listed}) GROUP BY file_name)"
-            ).fetchone()[0]
-            # Matching columns by name in each query takes longer than the query itself.
-            union = "true" if kinds > 1 else "false"
-            source = (
-                f"read_parquet({listed}, union_by_name = {union}, "
-                "filename = true, file_row_number = true)"
-            )
-            have = {row[0] for row in run(f"DESCRIBE SELECT * FROM {source}").fetchall()}
-        else:
-            source, have = "(SELECT NULL::VARCHAR AS filename, 0::BIGINT AS file_row_number)", set()
-        # Files of an older release lack the columns that were added since.
-        added = "".join(
-            f", NULL::{_sql_type(field.type)} AS {quoted(field.name)}"
-            for field in SCHEMA
-            if field.name not in have
-        )
-        empty = "" if paths else " WHERE false"
-        run(f"CREATE VIEW versions AS SELECT *{added} FROM {source}{empty}")
-        # Superseded versions, tombstones, and rows that two writers have both added.
-        run(
-            "CREATE TABLE _excluded AS SELECT filename, file_row_number FROM ("
-            "SELECT filename, file_row_number, retired, row_number() OVER (PARTITION BY id "
-            "ORDER BY version DESC, filename, file_row_number) AS place FROM versions) "
-            "WHERE place > 1 OR retired"
-        )
-        run(
-            "CREATE VIEW items AS SELECT * FROM versions AS v WHERE NOT EXISTS ("
-            "SELECT 1 FROM _excluded AS e "
-            "WHERE e.filename = v.filename AND e.file_row_number = v.file_row_number)"
-        )
-        run(
-            'CREATE TABLE products AS SELECT DISTINCT "lake:product" AS product FROM items '
-            'WHERE "lake:product" IS NOT NULL'
-        )
-        run("SET lock_configuration = true")
-        return database
-
-
-def quoted(name: str) -> str:
-    """A column name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _sql_type(kind: pa.DataType) -> str:
-    """DuckDB's name of a column type of the index."""
-    if pa.types.is_struct(kind):
-        return f"STRUCT({', '.join(f'{quoted(f.name)} {_sql_type(f.type)}' for f in kind)})"
-    if pa.types.is_list(kind):
-        return f"{_sql_type(kind.value_type)}[]"
-    return {
-        pa.string(): "VARCHAR",
-        pa.binary(): "BLOB",
-        pa.bool_(): "BOOLEAN",
-        pa.int32(): "INTEGER",
-        pa.int64(): "BIGINT",
-        pa.float64(): "DOUBLE",
-        pa.timestamp("us", "UTC"): "TIMESTAMPTZ",
-    }[kind]
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

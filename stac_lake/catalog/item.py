@@ -119,7 +119,7 @@ def build_item(facts: ItemFacts, attempt: str, version: int) -> dict[str, Any]:
     return {
         "type": "Feature",
         "stac_version": STAC_VERSION,
-        "stac_extensions": _extensions(properties, asset),
+        "stac_extensions": extensions_of(properties, asset),
         "id": slot.id,
         "geometry": geometry,
         "bbox": list(footprint_bbox(geometry)),
@@ -323,7 +323,7 @@ def _predecessor(version: int) -> list[dict[str, Any]]:
     return [{"rel": "predecessor-version", "href": href, "type": "application/geo+json"}]
 
 
-def _extensions(properties: Mapping[str, Any], asset: Mapping[str, Any]) -> list[str]:
+def extensions_of(properties: Mapping[str, Any], asset: Mapping[str, Any]) -> list[str]:
     """Schemas of the prefixes that the document uses, and the lake's own."""
     prefixes = {name.split(":")[0] for name in (*properties, *asset)}
     if any("classification:bitfields" in band for band in asset["bands"]):

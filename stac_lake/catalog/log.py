@@ -36,7 +36,7 @@ LOG_RETENTION = "interval 3650 days"
 _LOG = f"{INDEX}_delta_log/"
 _COMMIT = re.compile(rf"{_LOG}(\d{{20}})\.json")
 
-Operation = Literal["append", "rebuild", "compact"]
+Operation = Literal["append", "rebuild", "compact", "repair"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class LogEntry:
     Attributes:
         version: That it made.
         time: When, UTC.
-        operation: append, rebuild or compact.
+        operation: append, rebuild, compact or repair.
         rows: In the data files that it added.
         files_added: Data files.
         files_removed: Data files; they stay for older versions.

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from stac_lake.catalog.cells import item_lines
+from stac_lake.catalog.cells import item_bands, item_lines
 from stac_lake.catalog.collection import build_catalogs, build_collection
 from stac_lake.catalog.index import Index
 from stac_lake.catalog.schema import lake_schema
@@ -34,9 +34,13 @@ def publish(objects: Objects, index: Index, cells: Iterable[Cell] | None = None)
     wanted = present if cells is None else set(cells)
     if not present and not wanted:
         return 0
+    cursor, ids = index.connection(), [cell.id for cell in wanted & present]
+    lines, bands = item_lines(cursor, ids), item_bands(cursor, ids)
     documents: dict[str, dict[str, Any]] = {
-        keys.collection_key(Cell(cell)): build_collection(Cell(cell), items, products())
-        for cell, items in item_lines(index.connection(), [c.id for c in wanted & present]).items()
+        keys.collection_key(Cell(cell)): build_collection(
+            Cell(cell), items, products(), bands[cell]
+        )
+        for cell, items in lines.items()
     }
     blocks = {keys.small_block(cell) for cell in wanted}
     above = build_catalogs(present)

@@ -24,8 +24,8 @@ from stac_lake.grid import COLUMNS
 from stac_lake.quality.properties import PROPERTIES, Kind
 from stac_lake.types import Slot
 
-ROW_GROUP = 2048
-"""Rows per row group: what a query for one cell has to decode at most, 20 MB of documents."""
+ROW_GROUP = 1024
+"""Rows per row group: what a query for one cell has to decode at most, 10 MB of documents."""
 
 _TYPES: dict[Kind, Any] = {
     "string": pa.string(),
@@ -135,7 +135,7 @@ def geoparquet(table: pa.Table) -> bytes:
         compression="zstd",
         row_group_size=ROW_GROUP,
         # Dictionaries of near-unique texts cost time and save nothing.
-        use_dictionary=[name for name in SCHEMA.names if name not in {"id", "item", "geometry"}],
+        use_dictionary=[name for name in SCHEMA.names if name not in {"id", "item"}],
     )
     return sink.getvalue()
 

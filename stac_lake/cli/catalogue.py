@@ -1,19 +1,20 @@
-"""`query`, `verify`, `publish` and `serve`."""
+"""`query`, `publish` and `serve`."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stac_lake.cli import options
+from stac_lake.cli import options, verify
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     app.command()(query)
-    app.command()(verify)
+    verify.register(app)
     app.command()(publish)
     app.command()(serve)
 
@@ -74,41 +75,6 @@ def query(
         raise typer.Exit(4)
 
 
-def verify(
-    grid: options.Grid = None,
-    lake: options.Lake = "./lake",
-    as_json: options.Json = False,
-) -> None:
-    """Check that every item's asset exists and has its size and checksum, and the index."""
-    from stac_lake.catalog.index import Index
-    from stac_lake.catalog.verify import verify as check
-    from stac_lake.store.objects import Objects
-
-    objects = Objects.open(lake)
-    findings = list(check(objects, Index(objects), options.cells_from(grid) or None))
-    # An interrupted harvest leaves whole items that the index has not heard of: that is no damage.
-    waiting = [one for one in findings if one.problem == "not_in_index"]
-    findings = [one for one in findings if one.problem != "not_in_index"]
-    for finding in findings:
-        line = {
-            "problem": finding.problem,
-            "item": finding.item,
-            "key": finding.key,
-            "detail": finding.detail,
-        }
-        typer.echo(json.dumps(line) if as_json else "\t".join(str(v) for v in line.values()))
-    if waiting:
-        typer.echo(
-            f"{len(waiting)} whole items are not in the index yet, {waiting[0].item} first: "
-            "the next harvest of their cells adds them",
-            err=True,
-        )
-    if findings:
-        typer.echo(f"{len(findings)} problems", err=True)
-        raise typer.Exit(3)
-    typer.echo("the lake is whole", err=True)
-
-
 def publish(
     grid: options.Grid = None,
     lake: options.Lake = "./lake",
@@ -127,9 +93,21 @@ def serve(
     lake: options.Lake = "./lake",
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8080,
+    browser: Annotated[
+        Path | None,
+        typer.Option(
+            "--browser",
+            metavar="DIR",
+            help="A build of STAC Browser; by default that of make browser.",
+        ),
+    ] = None,
 ) -> None:
-    """Answer the STAC API over the lake, for example to pystac-client."""
-    from stac_lake.serve.app import run
+    """Answer the STAC API over the lake, with previews, COGs and STAC Browser beside it."""
+    from stac_lake.serve.browser import find_browser
+    from stac_lake.serve.site import run
 
-    typer.echo(f"STAC API of {lake} at http://{host}:{port} (Ctrl-C stops it)", err=True)
-    run(lake, host=host, port=port)
+    at = f"http://{host}:{port}/"
+    found = "" if find_browser(browser) else " (not built yet: make browser)"
+    typer.echo(f"STAC API of {lake} at {at}, over HTTP alone at {at}http/", err=True)
+    typer.echo(f"STAC Browser at {at}browser/{found} (Ctrl-C stops it)", err=True)
+    run(lake, host=host, port=port, browser=browser)

@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 from stac_lake import __version__
-from stac_lake.cli import catalogue, cells, grid, index, local, work
+from stac_lake.cli import (
+    adopt,
+    catalogue,
+    cells,
+    export,
+    grid,
+    index,
+    local,
+    stats,
+    work,
+    world,
+)
 from stac_lake.errors import (
     ConfigError,
     CredentialsMissing,
@@ -35,6 +46,10 @@ work.register(app)
 catalogue.register(app)
 cells.register(app)
 index.register(app)
+stats.register(app)
+world.register(app)
+export.register(app)
+adopt.register(app)
 local.register(app)
 
 

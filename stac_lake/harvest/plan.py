@@ -53,6 +53,9 @@ class Known:
                 return Outcome(slot, "skipped", key)
             if not (_cannot_serve(item, finder) or self._found_nothing(slot, key)):
                 break
+        ended = (self.tried.get(want.slot(item.id).id) for item, _ in candidates)
+        if any(outcome is not None and outcome.state == "failed" for outcome in ended):
+            return None
         first, key = candidates[0]
         last = self.tried.get(want.slot(first.id).id)
         if self.retry or last is None or last.state != "empty" or last.digest != key:

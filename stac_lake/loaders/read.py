@@ -139,7 +139,8 @@ def asset_key(item: Mapping[str, Any], url: str) -> str:
         BadRaster: the href does not lie in the lake, or not among the cell's assets.
         InvalidItem: the same of an item as stored.
     """
-    href: str = item["assets"]["data"]["href"]
+    # The API names a file on the disk by its URI.
+    href: str = item["assets"]["data"]["href"].removeprefix("file://")
     if "://" not in href and not href.startswith("/"):
         return asset_key_of(item)
     root = url.rstrip("/") + "/"

@@ -71,6 +71,8 @@ def parse(text_or_json: Filter, kinds: Mapping[str, str] = KINDS) -> Node:
     """
     tree = _parse_text(text_or_json) if isinstance(text_or_json, str) else text_or_json
     if isinstance(tree, Mapping) and tree and not {"op", "property"} & set(tree):
+        if "lake:product" not in kinds:
+            raise QueryError("a filter of cells is one for all products: expected CQL2")
         return _per_product(tree)
     return _named(tree, 0, kinds)
 
@@ -114,7 +116,11 @@ def _named(node: Node, depth: int, kinds: Mapping[str, str]) -> Node:
         return node
     if "property" in node:
         return {"property": property_name(node["property"], kinds)}
-    return {key: _named(value, depth + 1, kinds) for key, value in node.items()}
+    named = {key: _named(value, depth + 1, kinds) for key, value in node.items()}
+    if kinds is CELL_KINDS and str(named.get("op", "")).lower() == "isnull":
+        # A cell has items, and these have moments, but none is a column that could be looked at.
+        return False if named.get("args") == [{"property": "datetime"}] else named
+    return named
 
 
 def property_name(name: object, kinds: Mapping[str, str] = KINDS) -> str:

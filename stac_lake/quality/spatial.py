@@ -31,6 +31,17 @@ _LITERAL_FIRST: dict[str, Callable[..., Any]] = {
 OPERATORS = frozenset(_LITERAL_FIRST)
 """CQL2's spatial operators, lower case."""
 
+_NO_GEOMETRY = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    shapely.errors.ShapelyError,
+)
+"""What shapely raises on JSON that is no geometry."""
+
 _MIRRORED = {"s_within": "s_contains", "s_contains": "s_within"}
 
 
@@ -86,7 +97,7 @@ def geometry_of(literal: object) -> BaseGeometry:
         geometry = shape(dict(literal))
         if not geometry.is_valid:
             geometry = shapely.make_valid(geometry)
-    except (ValueError, TypeError, LookupError, AttributeError, shapely.GEOSException) as error:
+    except _NO_GEOMETRY as error:
         raise QueryError(f"not a GeoJSON geometry: {error}") from error
     if geometry.is_empty:
         raise QueryError("the geometry is empty")
@@ -104,7 +115,7 @@ def box_geometry(bbox: Sequence[float]) -> BaseGeometry:
     """
     try:
         values = [float(value) for value in bbox]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise QueryError(f"a bbox is made of numbers, not {bbox!r}") from error
     if len(values) not in {4, 6}:
         raise QueryError(f"a bbox has 4 or 6 numbers, not {len(values)}")

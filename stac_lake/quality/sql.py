@@ -7,16 +7,16 @@ pages are right without DuckDB's spatial extension.
 
 from __future__ import annotations
 
-import re
-import uuid
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 from stac_lake.errors import QueryError
+from stac_lake.quality.bindings import Bindings
 from stac_lake.quality.filter import CELL_KINDS, KINDS, Node
 from stac_lake.quality.spatial import OPERATORS, SpatialTest, geometry_of
 from stac_lake.quality.temporal import RELATIONS, TIME_START, moments
+
+__all__ = ["Bindings", "column", "condition", "kind_of"]
 
 _KINDS = CELL_KINDS | KINDS
 """What they have in common, they mean alike."""
@@ -31,53 +31,6 @@ _ARRAYS = {
     "a_equals": "(list_has_all({a}, {b}) AND list_has_all({b}, {a}))",
     "a_overlaps": "list_has_any({a}, {b})",
 }
-
-
-@dataclass
-class Bindings:
-    """What one statement needs besides its text.
-
-    Attributes:
-        values: Named parameters.
-        tests: Exact spatial tests by the name of their SQL function, which is to be registered
-            before the statement and removed after it.
-    """
-
-    values: dict[str, Any] = field(default_factory=dict)
-    tests: dict[str, SpatialTest] = field(default_factory=dict)
-
-    def bind(self, value: Any) -> str:
-        """The placeholder of a new parameter."""
-        name = f"p{len(self.values)}"
-        self.values[name] = value
-        return f"${name}"
-
-    def used_in(self, sql: str) -> dict[str, Any]:
-        """The parameters that a statement names; DuckDB refuses to be given more.
-
-        An open interval and the like bind values that their relation then does not ask for.
-        """
-        named = set(re.findall(r"\$(p\d+)", sql))
-        return {name: value for name, value in self.values.items() if name in named}
-
-    def spatial(self, test: SpatialTest) -> str:
-        """A condition on the item's geometry: boxes first, GEOS for what they leave open."""
-        # Functions live in the database, not in the cursor: their names must be unique.
-        name = f"lake_{test.operator}_{uuid.uuid4().hex}"
-        self.tests[name] = test
-        near = " OR ".join(self._near(box) for box in test.boxes)
-        # CASE keeps rows that are far away from being handed to Python.
-        met = f'(({near}) AND CASE WHEN {near} THEN {name}("geometry"::BLOB) ELSE FALSE END)'
-        return f"(NOT {met})" if test.negated else met
-
-    def _near(self, box: tuple[float, float, float, float]) -> str:
-        west, south, east, north = (self.bind(float(value)) for value in box)
-        # A box that crosses the antimeridian has its west east of its east (RFC 7946, 5.2).
-        return (
-            f"(bbox.ymin <= {north} AND bbox.ymax >= {south} AND CASE WHEN bbox.xmin <= bbox.xmax"
-            f" THEN bbox.xmin <= {east} AND bbox.xmax >= {west}"
-            f" ELSE bbox.xmin <= {east} OR bbox.xmax >= {west} END)"
-        )
 
 
 def condition(tree: Node, bindings: Bindings) -> str:
@@ -101,7 +54,9 @@ def condition(tree: Node, bindings: Bindings) -> str:
     if operator in _COMPARISONS:
         return _comparison(operator, args, bindings)
     if operator == "between":
-        value, low, high = _exactly(operator, args, 3)
+        # Drafts of CQL2 JSON put the two ends into a list of their own.
+        ends = args[1] if len(args) == 2 and isinstance(args[1], list) else args[1:]
+        value, low, high = _exactly(operator, [*args[:1], *ends], 3)
         above = _comparison(">=", [value, low], bindings)
         below = _comparison("<=", [value, high], bindings)
         return f"({above} AND {below})"
@@ -217,15 +172,30 @@ def _number(node: Node, bindings: Bindings) -> str:
     if kind_of(node) != "number":
         raise QueryError(f"expected a number, not {_shown(node)}")
     if isinstance(node, int | float):
-        return bindings.bind(float(node))
+        return bindings.bind(_finite(node))
     if "property" in node:
         name = node["property"]
         return f'"{name}"::DOUBLE' if _KINDS[name] == "integer" else f'"{name}"'
     operator, args = _call(node)
     a, b = (_number(arg, bindings) for arg in _exactly(operator, args, 2))
-    if operator == "div":
-        return f"trunc({a} / {b})"
-    return f"pow({a}, {b})" if operator == "^" else f"({a} {operator} {b})"
+    if operator in {"/", "div"}:
+        # What is divided by zero is unknown, not infinite.
+        b = f"nullif({b}, 0)"
+    value = {"div": f"trunc({a} / {b})", "^": f"pow({a}, {b})"}.get(
+        operator, f"({a} {operator} {b})"
+    )
+    # DuckDB takes NaN for the greatest number: the root of a negative one is unknown, too.
+    return f"nullif({value}, 'nan'::DOUBLE)"
+
+
+def _finite(value: float) -> float:
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise QueryError("a number has more than 308 digits") from error
+    if not math.isfinite(number):
+        raise QueryError(f"{number} is not a number of CQL2")
+    return number
 
 
 def _text(node: Node, bindings: Bindings) -> str:
@@ -265,7 +235,7 @@ def _temporal_comparison(operator: str, left: Node, right: Node, bindings: Bindi
 
 
 def _literal(node: Node) -> str:
-    value = node if isinstance(node, str) else node.get("timestamp", node.get("date"))
+    value = node.get("timestamp", node.get("date")) if isinstance(node, Mapping) else node
     if not isinstance(value, str):
         raise QueryError(f"expected a time, not {node!r}")
     return value

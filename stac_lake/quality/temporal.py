@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, datetime, timedelta
 
 from stac_lake.errors import QueryError
 from stac_lake.types import MILLISECOND
@@ -40,11 +40,14 @@ def moments(text: str) -> tuple[datetime, datetime]:
     match = re.fullmatch(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?", text)
     try:
         if not match:
-            moment = datetime.fromisoformat(text)
+            # RFC 3339 lets the T and the Z be small.
+            moment = datetime.fromisoformat(text.upper())
             moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
             return moment, moment
         year, month, day = (int(part) if part else None for part in match.groups())
         first = datetime(year or 1, month or 1, day or 1, tzinfo=UTC)
+        if first.year == MAXYEAR and month in {None, 12} and day in {None, 31}:
+            return first, datetime.max.replace(microsecond=999_000, tzinfo=UTC)
         if day:
             after = first + timedelta(days=1)
         elif month:

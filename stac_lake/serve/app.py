@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from http import HTTPStatus
+from importlib.metadata import version as version_of
 from pathlib import Path
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from stac_fastapi.api.app import StacApi
 from stac_fastapi.api.middleware import ProxyHeaderMiddleware
@@ -14,22 +16,27 @@ from stac_fastapi.api.models import (
     create_get_request_model,
     create_post_request_model,
 )
+from stac_fastapi.extensions.collection_search import CollectionSearchConformanceClasses
 from stac_fastapi.extensions.fields import FieldsConformanceClasses, FieldsExtension
 from stac_fastapi.extensions.filter import FilterConformanceClasses, FilterExtension
+from stac_fastapi.extensions.free_text import FreeTextConformanceClasses
 from stac_fastapi.extensions.pagination import TokenPaginationExtension
 from stac_fastapi.extensions.query import QueryConformanceClasses, QueryExtension
 from stac_fastapi.extensions.sort import SortConformanceClasses, SortExtension
 from stac_fastapi.types.config import ApiSettings
 from stac_fastapi.types.errors import NotFoundError
 from stac_fastapi.types.extension import ApiExtension
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from stac_lake.catalog.index import Index
-from stac_lake.errors import CatalogError, QueryError, StoreUnavailable
+from stac_lake.errors import CatalogError, ConfigError, QueryError, StoreUnavailable
 from stac_lake.serve.client import LakeClient
-from stac_lake.serve.queryables import Queryables
+from stac_lake.serve.limits import BodyLimit
+from stac_lake.serve.queryables import CollectionSearch, Queryables
 from stac_lake.serve.requests import CollectionsGet, FilterPost, SearchPost
 from stac_lake.store.objects import Objects
 
@@ -58,13 +65,25 @@ _SORT_CONFORMANCE: list[str] = [
     "https://api.stacspec.org/v1.0.0/item-search#sort",
 ]
 
+_COLLECTIONS_CONFORMANCE: list[str] = [
+    CollectionSearchConformanceClasses.COLLECTIONSEARCH,
+    CollectionSearchConformanceClasses.BASIS,
+    FilterConformanceClasses.COLLECTIONS,
+    SortConformanceClasses.COLLECTION_SEARCH_SORT,
+    FieldsConformanceClasses.COLLECTIONS,
+    QueryConformanceClasses.COLLECTIONS,
+    FreeTextConformanceClasses.COLLECTIONS,
+]
+
 _STATUS: dict[type[Exception], int] = {
     QueryError: 400,
+    ConfigError: 400,
     NotFoundError: 404,
     CatalogError: 410,
     StoreUnavailable: 503,
 }
-"""A `CatalogError` on reading is an index version that a page token names and that is gone."""
+"""A `CatalogError` on reading is an index version that a page token names and that is gone, a
+`ConfigError` a product or modality that there is not."""
 
 
 class _TextInBody(FilterExtension):
@@ -73,11 +92,17 @@ class _TextInBody(FilterExtension):
     POST = FilterPost
 
 
-def make_app(index_or_url: Index | str | Path) -> FastAPI:
+def make_app(
+    index_or_url: Index | str | Path,
+    version: int | None = None,
+    client: type[LakeClient] = LakeClient,
+) -> FastAPI:
     """The API of one lake.
 
     Args:
         index_or_url: An open index, or where the lake is.
+        version: Of the index; None follows the newest.
+        client: Who answers.
 
     Raises:
         ConfigError: the URL is not a place for a lake.
@@ -94,16 +119,20 @@ def make_app(index_or_url: Index | str | Path) -> FastAPI:
         ),
         TokenPaginationExtension(),
     ]
+    of_collections = CollectionSearch(
+        GET=CollectionsGet, conformance_classes=_COLLECTIONS_CONFORMANCE
+    )
     api = StacApi(
         settings=_settings(),
-        client=LakeClient(index=index, landing_page_id="stac-lake"),
-        extensions=extensions,
+        client=client(index=index, version=version, landing_page_id="stac-lake"),
+        extensions=[*extensions, of_collections],
         exceptions={},
         search_get_request_model=create_get_request_model(extensions),
         search_post_request_model=create_post_request_model(extensions, SearchPost),
         items_get_request_model=create_get_request_model(extensions, ItemCollectionUri),
         collections_get_request_model=CollectionsGet,
         middlewares=[
+            Middleware(BodyLimit),
             Middleware(GZipMiddleware, minimum_size=1024),
             Middleware(
                 CORSMiddleware,
@@ -115,20 +144,16 @@ def make_app(index_or_url: Index | str | Path) -> FastAPI:
             Middleware(ProxyHeaderMiddleware),
         ],
     )
-    for kind in _STATUS:
-        api.app.add_exception_handler(kind, _explain)
+    explain_errors(api.app)
     return api.app
 
 
-def run(url: str, host: str = "127.0.0.1", port: int = 8080) -> None:
-    """Serve a lake until interrupted.
-
-    Raises:
-        ConfigError: the URL is not a place for a lake.
-    """
-    import uvicorn
-
-    uvicorn.run(make_app(url), host=host, port=port, log_level="warning")
+def explain_errors(app: Starlette) -> None:
+    """Let an application tell its errors as JSON, a code and a description."""
+    for kind in _STATUS:
+        app.add_exception_handler(kind, _explain)
+    app.add_exception_handler(RequestValidationError, _explain_validation)
+    app.add_exception_handler(HTTPException, _explain_status)
 
 
 def _opened(url: str) -> Index:
@@ -141,7 +166,7 @@ def _settings() -> ApiSettings:
         _env_file=None,
         stac_fastapi_title="stac-lake",
         stac_fastapi_description="Sentinel crops on the ERA5 grid: one Collection per cell.",
-        stac_fastapi_version=version("stac-lake"),
+        stac_fastapi_version=version_of("stac-lake"),
         stac_fastapi_landing_id="stac-lake",
         enable_direct_response=True,
     )
@@ -150,3 +175,17 @@ def _settings() -> ApiSettings:
 def _explain(_request: Request, error: Exception) -> JSONResponse:
     status = next(code for kind, code in _STATUS.items() if isinstance(error, kind))
     return JSONResponse({"code": type(error).__name__, "description": str(error)}, status)
+
+
+def _explain_validation(_request: Request, error: Exception) -> JSONResponse:
+    """A parameter or body of the wrong form; what was sent is not sent back."""
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    told = (f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in found)
+    return JSONResponse({"code": "InvalidParameter", "description": "; ".join(told)}, 400)
+
+
+def _explain_status(_request: Request, error: Exception) -> JSONResponse:
+    """What the framework refuses: an unknown path, a method that would write."""
+    assert isinstance(error, HTTPException)
+    content = {"code": HTTPStatus(error.status_code).phrase, "description": str(error.detail)}
+    return JSONResponse(content, error.status_code, error.headers)

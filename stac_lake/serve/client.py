@@ -1,9 +1,8 @@
-"""The STAC API's answers: thin, all logic is in `stac_lake.catalog.search`."""
+"""The STAC API's answers: thin, all logic is in the searches that it asks."""
 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
 import attr
 from fastapi import Request
@@ -17,8 +16,9 @@ from stac_lake.catalog.index import Index
 from stac_lake.catalog.search import Page, Search, search
 from stac_lake.errors import GridError
 from stac_lake.grid import Cell
+from stac_lake.serve.collection_search import search_collections
 from stac_lake.serve.fields import select, split_signs
-from stac_lake.serve.requests import parameters_of, search_of
+from stac_lake.serve.requests import collections_of, parameters_of, search_of
 
 _JSON = "application/json"
 _GEOJSON = "application/geo+json"
@@ -28,17 +28,28 @@ _GEOJSON = "application/geo+json"
 class LakeClient(BaseCoreClient):
     """Answers from an index.
 
-    Items are the stored documents with absolute asset hrefs, the same as from `Lake.search`: their
-    links lead into the static catalogue, and the links around them into this API.
+    Items are the stored documents with absolute asset hrefs, the same as from `Lake.search`, but
+    for where they are found: their links lead into this API, as OGC API Features asks, the stored
+    document is their `canonical` link, and what is on the disk has a ``file://`` URI.
+
+    Attributes:
+        index: What is asked.
+        version: Of the index; None follows the newest.
     """
 
     index: Index = attr.ib(kw_only=True)
+    version: int | None = attr.ib(kw_only=True, default=None)
+
+    def landing_page(self, **kwargs: Any) -> Any:
+        page: Any = super().landing_page(**kwargs)
+        base = get_base_url(kwargs["request"])
+        return {**page, "links": [*page["links"], _queryables(f"{base}queryables")]}
 
     def post_search(self, search_request: BaseModel, **kwargs: Any) -> Any:
         body = parameters_of(search_request)
         fields = body.get("fields") or {}
         include = set(fields.get("include") or ()), set(fields.get("exclude") or ())
-        page = search(self.index, search_of(body))
+        page = search(self.index, search_of(body, version=self.version))
         request: Request = kwargs["request"]
         base = get_base_url(request)
         sent = search_request.model_dump(mode="json", exclude_unset=True, by_alias=True)
@@ -50,12 +61,12 @@ class LakeClient(BaseCoreClient):
             "body": {**sent, "token": page.next},
             "merge": False,
         }
-        return _item_collection(page, include, _links(base, f"{base}search", page, following))
+        return _item_collection(page, base, include, _links(base, "search", page, following))
 
     # The parameters of the next two are those of the request models in `serve.app`.
     def get_search(self, **kwargs: Any) -> Any:  # type: ignore[override]
         request: Request = kwargs.pop("request")
-        return self._get(request, kwargs, "search", search_of(kwargs))
+        return self._get(request, kwargs, "search", search_of(kwargs, version=self.version))
 
     def item_collection(  # type: ignore[override]
         self, collection_id: str, **kwargs: Any
@@ -63,38 +74,47 @@ class LakeClient(BaseCoreClient):
         request: Request = kwargs.pop("request")
         self._collection(collection_id, request)
         path = f"collections/{collection_id}/items"
-        return self._get(request, kwargs, path, search_of(kwargs, collections=[collection_id]))
+        wanted = search_of(kwargs, collections=[collection_id], version=self.version)
+        return self._get(request, kwargs, path, wanted)
 
-    def get_item(self, item_id: str, collection_id: str, **_kwargs: Any) -> Any:
-        page = search(self.index, Search(ids=[item_id], collections=[collection_id], limit=1))
+    def get_item(self, item_id: str, collection_id: str, **kwargs: Any) -> Any:
+        wanted = Search(ids=[item_id], collections=[collection_id], limit=1, version=self.version)
+        page = search(self.index, wanted)
         if not page.items:
             raise NotFoundError(f"no item {item_id!r} in collection {collection_id!r}")
-        return page.items[0]
+        return _placed(page.items[0], get_base_url(kwargs["request"]))
 
     def all_collections(self, **kwargs: Any) -> Any:
-        request: Request = kwargs["request"]
+        request: Request = kwargs.pop("request")
         base = get_base_url(request)
-        limit = kwargs.get("limit") or 100
-        token = kwargs.get("token")
-        after = _cell(token).id if token else -1
-        found = cell_collections(self.index, after=after, limit=limit + 1)
+        page = search_collections(self.index, collections_of(kwargs), self.version)
         links = [
             {"rel": "root", "type": _JSON, "href": base},
             {"rel": "self", "type": _JSON, "href": f"{base}collections"},
+            _queryables(f"{base}collections-queryables"),
         ]
-        if len(found) > limit:
-            query = urlencode({"limit": limit, "token": found[limit - 1]["id"]})
-            following = f"{base}collections?{query}"
-            links.append({"rel": "next", "type": _JSON, "method": "GET", "href": following})
-        shown = [_linked(document, base) for document in found[:limit]]
-        return {"collections": shown, "links": links, "numberReturned": len(shown)}
+        if page.next:
+            href = str(request.url.include_query_params(token=page.next))
+            links.append({"rel": "next", "type": _JSON, "method": "GET", "href": href})
+        documents = [_linked(document, base) for document in page.collections]
+        answer = {
+            "collections": _selected(documents, split_signs(kwargs.get("fields") or ())),
+            "links": links,
+            "numberMatched": page.matched,
+            "numberReturned": len(documents),
+        }
+        if page.not_counted:
+            # Nobody should take a count of L1C for one of all Sentinel-2.
+            answer["lake:not_counted"] = list(page.not_counted)
+        if page.not_applied:
+            answer["lake:not_applied"] = list(page.not_applied)
+        return answer
 
     def get_collection(self, collection_id: str, **kwargs: Any) -> Any:
         return self._collection(collection_id, kwargs["request"])
 
     def _collection(self, collection_id: str, request: Request) -> dict[str, Any]:
-        cell = _cell(collection_id)
-        found = cell_collections(self.index, after=cell.id - 1, limit=1)
+        found = cell_collections(self.index, [_cell(collection_id)], self.version)
         if not found or found[0]["id"] != collection_id:
             raise NotFoundError(f"no collection {collection_id!r}: the lake has no items there")
         return _linked(found[0], get_base_url(request))
@@ -107,7 +127,7 @@ class LakeClient(BaseCoreClient):
         href = str(request.url.include_query_params(token=page.next or ""))
         following = {"rel": "next", "type": _GEOJSON, "method": "GET", "href": href}
         fields = split_signs(parameters.get("fields") or ())
-        return _item_collection(page, fields, _links(base, f"{base}{path}", page, following))
+        return _item_collection(page, base, fields, _links(base, path, page, following))
 
 
 def _cell(collection_id: str) -> Cell:
@@ -122,34 +142,65 @@ def _linked(document: dict[str, Any], base: str) -> dict[str, Any]:
     here = f"{base}collections/{document['id']}"
     kept = [link for link in document["links"] if link["rel"] in {"license", "about", "cite-as"}]
     links = [
-        {"rel": "root", "type": _JSON, "href": base},
-        {"rel": "parent", "type": _JSON, "href": base},
-        {"rel": "self", "type": _JSON, "href": here},
-        {"rel": "items", "type": _GEOJSON, "href": f"{here}/items"},
-        {
-            "rel": "http://www.opengis.net/def/rel/ogc/1.0/queryables",
-            "type": "application/schema+json",
-            "href": f"{here}/queryables",
-        },
+        {"rel": "root", "type": _JSON, "href": base, "title": "stac-lake"},
+        {"rel": "parent", "type": _JSON, "href": base, "title": "stac-lake"},
+        {"rel": "self", "type": _JSON, "href": here, "title": document["title"]},
+        {"rel": "items", "type": _GEOJSON, "href": f"{here}/items", "title": "Items"},
+        _queryables(f"{here}/queryables"),
     ]
     return {**document, "links": [*links, *kept]}
 
 
-def _links(base: str, here: str, page: Page, following: dict[str, Any]) -> list[dict[str, Any]]:
+def _queryables(href: str) -> dict[str, Any]:
+    rel = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
+    return {"rel": rel, "type": "application/schema+json", "href": href, "title": "Queryables"}
+
+
+def _selected(
+    documents: list[dict[str, Any]], fields: tuple[set[str], set[str]]
+) -> list[dict[str, Any]]:
+    return [select(one, *fields) for one in documents] if any(fields) else documents
+
+
+def _placed(item: dict[str, Any], base: str) -> dict[str, Any]:
+    """An Item with the API's links in place of the static catalogue's."""
+    cell = f"{base}collections/{item['collection']}"
+    links = [
+        {"rel": "root", "type": _JSON, "href": base},
+        {"rel": "parent", "type": _JSON, "href": cell},
+        {"rel": "collection", "type": _JSON, "href": cell},
+        {"rel": "self", "type": _GEOJSON, "href": f"{cell}/items/{item['id']}"},
+    ]
+    replaced = {link["rel"] for link in links}
+    stored = [{**k, "rel": "canonical"} for k in item["links"] if k["rel"] == "self"]
+    kept = [link for link in item["links"] if link["rel"] not in replaced]
+    assets = {
+        name: {**asset, "href": uri_of(asset["href"])} for name, asset in item["assets"].items()
+    }
+    around = [{**link, "href": uri_of(link["href"])} for link in (*stored, *kept)]
+    return {**item, "links": [*links, *around], "assets": assets}
+
+
+def uri_of(place: str) -> str:
+    """A place as a URI: readers would take a bare path for one on the server that names it.
+
+    Nothing is escaped, since GDAL and rasterio do not undo it.
+    """
+    return f"file://{place}" if place.startswith("/") else place
+
+
+def _links(base: str, path: str, page: Page, following: dict[str, Any]) -> list[dict[str, Any]]:
     links: list[dict[str, Any]] = [
         {"rel": "root", "type": _JSON, "href": base},
-        {"rel": "self", "type": _GEOJSON, "href": here},
+        {"rel": "self", "type": _GEOJSON, "href": f"{base}{path}"},
     ]
     return [*links, following] if page.next else links
 
 
 def _item_collection(
-    page: Page, fields: tuple[set[str], set[str]], links: list[dict[str, Any]]
+    page: Page, base: str, fields: tuple[set[str], set[str]], links: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    include, exclude = fields
-    items = page.items
-    if include or exclude:
-        items = [select(item, include, exclude) for item in items]
+    items = _selected([_placed(item, base) for item in page.items], fields)
     answer: dict[str, Any] = {
         "type": "FeatureCollection",
         "features": items,

@@ -23,7 +23,7 @@ def select(document: dict[str, Any], include: set[str], exclude: set[str]) -> di
     Args:
         document: A STAC Item; not changed.
         include: Dotted paths to keep, everything if empty.
-        exclude: Dotted paths to drop, unless they are included.
+        exclude: Dotted paths to drop, unless they, or parts of them, are included.
     """
     if include:
         kept: dict[str, Any] = {name: document[name] for name in _ALWAYS if name in document}
@@ -31,8 +31,9 @@ def select(document: dict[str, Any], include: set[str], exclude: set[str]) -> di
             _copy(document, kept, path.split("."))
     else:
         kept = copy.deepcopy(document)
-    for path in exclude - include - set(_ALWAYS):
-        _drop(kept, path.split("."))
+    for path in exclude - set(_ALWAYS):
+        if not any(one == path or one.startswith(f"{path}.") for one in include):
+            _drop(kept, path.split("."))
     return kept
 
 

@@ -61,7 +61,7 @@ class Ask:
 
     url: str = field(repr=False)
     method: str = "GET"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes | None = None
     max_bytes: int = 64 << 20
     file: bool = False

@@ -21,6 +21,9 @@ from stac_lake.upstream.http import Ask, Http, Reply
 _JOIN_GAP = timedelta(days=45)
 _JOIN_SPAN = timedelta(days=400)
 _JOIN_DEGREES = 5.0
+_REACH_DEGREES = 10.0
+"""How far across ±180° a scene reaches: 250 km of Sentinel-1 at 76°, a Sentinel-2 tile at 84°."""
+_STRIP_DEGREES = 0.01
 _MAX_PAGES = 1000
 _COUNT_IS_EXACT = 10_000
 """OpenSearch stops counting there unless told otherwise."""
@@ -48,7 +51,7 @@ def bodies(
     Computer time out.
     """
     spans: list[Window | None] = [*joined_windows(windows)]
-    for box in joined_boxes(boxes):
+    for box in joined_boxes([*boxes, *_opposite(boxes)]):
         for span in spans or [None]:
             body: dict[str, Any] = {
                 "collections": [source.collection],
@@ -127,6 +130,22 @@ def joined_boxes(boxes: Sequence[Bounds]) -> list[Bounds]:
         else:
             merged.append(box)
     return merged
+
+
+def _opposite(boxes: Sequence[Bounds]) -> list[Bounds]:
+    """Strips along the other side of ±180°, for boxes that a scene from there may reach.
+
+    The Planetary Computer writes footprints that cross it in one piece (180° to 181.4° W is 180° to
+    178.6° E), finds them on one side only, and takes no box beyond ±180° (PlanetaryComputer#296 and
+    #465). What does not reach a box after all is sorted out by its split footprint.
+    """
+    strips: list[Bounds] = []
+    for west, south, east, north in boxes:
+        if east > 180.0 - _REACH_DEGREES:
+            strips.append((-180.0, south, -180.0 + _STRIP_DEGREES, north))
+        if west < -180.0 + _REACH_DEGREES:
+            strips.append((180.0 - _STRIP_DEGREES, south, 180.0, north))
+    return strips
 
 
 def _filter(

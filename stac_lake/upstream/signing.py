@@ -1,4 +1,4 @@
-"""From an href as published to a URL that can be read now: signed in memory, at read time.
+"""From an href as published to a request that can be sent now: signed in memory, at read time.
 
 What a signer holds (tokens, keys) is never part of an error, a log line or a stored document.
 """
@@ -22,7 +22,6 @@ from stac_lake.upstream.moments import moment
 from stac_lake.upstream.trust import check_href
 
 _EARLY = timedelta(seconds=60)
-_PRESIGNED_S = 3600
 _REGION = "default"
 """Ceph gateways take any region; this is the one that the provider documents."""
 
@@ -31,11 +30,24 @@ _REGION = "default"
 logging.getLogger("botocore.auth").addFilter(lambda record: record.levelno > logging.DEBUG)
 
 
+@dataclass(frozen=True)
+class Signed:
+    """What is asked to read a file.
+
+    Attributes:
+        url: Where it is; with the signature where that is a query.
+        headers: The signature where that is a header.
+    """
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
 class Signer(Protocol):
     """Signs hrefs of one provider. Thread-safe."""
 
-    def sign(self, href: str) -> str:
-        """The URL to read.
+    def sign(self, href: str) -> Signed:
+        """The URL to read, and the headers to send.
 
         Raises:
             UntrustedSource: the href is not one that the provider may publish.
@@ -43,7 +55,7 @@ class Signer(Protocol):
             ProviderUnavailable: no token was issued.
         """
 
-    def renew(self, href: str, signed: str) -> bool:
+    def renew(self, href: str, signed: Signed) -> bool:
         """Drop what `signed` was signed with; False if signing again would change nothing."""
 
 
@@ -53,14 +65,14 @@ class Anonymous:
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
 
-    def sign(self, href: str) -> str:
+    def sign(self, href: str) -> Signed:
         check_href(href, self._provider)
         parts = urlsplit(href)
         if parts.scheme != "s3":
-            return href
-        return f"https://{self._provider.buckets[parts.netloc]}{_quoted(parts.path)}"
+            return Signed(href)
+        return Signed(f"https://{self._provider.buckets[parts.netloc]}{_quoted(parts.path)}")
 
-    def renew(self, href: str, signed: str) -> bool:
+    def renew(self, href: str, signed: Signed) -> bool:
         return False
 
 
@@ -92,7 +104,7 @@ class SasTokens:
         self._locks: dict[str, threading.Lock] = {}
         self._tokens: dict[str, _Token] = {}
 
-    def sign(self, href: str) -> str:
+    def sign(self, href: str) -> Signed:
         check_href(href, self._provider)
         container = _container(href)
         with self._lock:
@@ -101,13 +113,13 @@ class SasTokens:
             token = self._tokens.get(container)
             if token is None or self._now() >= token.stale:
                 token = self._tokens[container] = self._issued(container)
-        return f"{href}?{token.query}"
+        return Signed(f"{href}?{token.query}")
 
-    def renew(self, href: str, signed: str) -> bool:
+    def renew(self, href: str, signed: Signed) -> bool:
         container = _container(href)
         with self._lock:
             token = self._tokens.get(container)
-            if token is not None and signed.endswith(token.query):
+            if token is not None and signed.url.endswith(token.query):
                 del self._tokens[container]
         return True
 
@@ -134,38 +146,24 @@ class SasTokens:
 
 
 class S3Keys:
-    """Presigned GETs of a private S3 endpoint, path style, Signature Version 4."""
+    """GETs of a private S3 endpoint, path style, Signature Version 4 in the Authorization header.
+
+    Presigned URLs are no way in: the Copernicus Data Space refuses a signature in the query with
+    ``InvalidAccessKeyId`` (rucio/rucio#8388). Each request is signed anew, as a header is good for
+    a quarter of an hour only.
+    """
 
     def __init__(self, provider: Provider, http: Http, environ: Mapping[str, str]) -> None:
         self._provider = provider
         self._routes = http.routes
         self._environ = environ
-        self._lock = threading.Lock()
-        self._signed: dict[str, tuple[str, float]] = {}
 
-    def sign(self, href: str) -> str:
-        check_href(href, self._provider)
-        with self._lock:
-            known = self._signed.get(href)
-        if known and time.monotonic() < known[1]:
-            return known[0]
-        signed = self._presigned(href)
-        with self._lock:
-            if len(self._signed) > 4096:
-                self._signed.clear()
-            self._signed[href] = (signed, time.monotonic() + _PRESIGNED_S / 2)
-        return signed
-
-    def renew(self, href: str, signed: str) -> bool:
-        with self._lock:
-            self._signed.pop(href, None)
-        return True
-
-    def _presigned(self, href: str) -> str:
-        from botocore.auth import S3SigV4QueryAuth
+    def sign(self, href: str) -> Signed:
+        from botocore.auth import S3SigV4Auth
         from botocore.awsrequest import AWSRequest
         from botocore.credentials import Credentials
 
+        check_href(href, self._provider)
         missing = missing_credentials(self._provider, self._environ)
         if missing:
             raise CredentialsMissing(
@@ -175,10 +173,13 @@ class S3Keys:
         parts = urlsplit(href)
         url = f"{self._provider.s3_endpoint}/{parts.netloc}{_quoted(parts.path)}"
         # The signature covers host and path, so it is made for where the request really goes.
+        # Range and If-Match are not covered: they are added by who reads.
         request = AWSRequest("GET", self._routes.route(url, self._provider))
-        auth = S3SigV4QueryAuth(Credentials(key, secret), "s3", _REGION, expires=_PRESIGNED_S)
-        auth.add_auth(request)
-        return str(request.url)
+        S3SigV4Auth(Credentials(key, secret), "s3", _REGION).add_auth(request)
+        return Signed(str(request.url), dict(request.headers.items()))
+
+    def renew(self, href: str, signed: Signed) -> bool:
+        return True  # with the time of then
 
 
 def signer_for(provider: Provider, http: Http, environ: Mapping[str, str]) -> Signer:

@@ -135,7 +135,12 @@ class AssetSource:
         provider, signer = providers()[asset.provider], self._signers[asset.provider]
         for last in (False, True):
             signed = signer.sign(asset.href)
-            ask = Ask(signed, headers=headers, max_bytes=PIECE_BYTES + GAP_BYTES, file=True)
+            ask = Ask(
+                signed.url,
+                headers={**headers, **signed.headers},
+                max_bytes=PIECE_BYTES + GAP_BYTES,
+                file=True,
+            )
             reply = self._http.request(ask, provider, complaint)
             # Azure answers 409 to an unsigned request where public access is switched off.
             if reply.status not in {401, 403, 409} or last or not signer.renew(asset.href, signed):

@@ -12,8 +12,6 @@ from stac_lake.store.objects import Objects
 from tests.loaders import training_lake
 from tests.loaders.training_lake import TrainingLake
 
-pytest_plugins = ("s3_fixtures",)
-
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> TrainingLake:
@@ -25,12 +23,9 @@ def lake(made: TrainingLake) -> Lake:
     return open_lake(made.url)
 
 
-@pytest.fixture(params=["disk", "s3"])
-def either_lake(request: pytest.FixtureRequest, made: TrainingLake, tmp_path: Path) -> Lake:
-    """The lake on disk, and its copy on S3."""
-    if request.param == "disk":
-        return open_lake(made.url)
-    make_bucket: Callable[[], str] = request.getfixturevalue("make_bucket")
+@pytest.fixture
+def s3_lake(made: TrainingLake, make_bucket: Callable[[], str], tmp_path: Path) -> Lake:
+    """A copy of the lake on S3."""
     url = make_bucket()
     source, target = Objects.open(made.url), Objects.open(url)
     for info in source.list(""):

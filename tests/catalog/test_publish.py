@@ -89,8 +89,10 @@ def test_what_a_collection_says(tmp_path: Any) -> None:
     assert found["lake:counts"]["s5p-co"] == {"items": 1, "patches": 0, "slots": {"2021-03": 1}}
     assert found["summaries"]["eo:cloud_cover"] == {"minimum": 2.5, "maximum": 2.5}
     assert found["summaries"]["lake:modality"] == sorted(
-        ["s1", "s2", "s3", "co", "no2", "o3", "so2", "dem"]
+        ["s1", "s2", "s3", "co", "no2", "o3", "so2", "dem", "landsat"]
     )
+    red = found["summaries"]["lake:bands"]["s2-l1c"][3]
+    assert (red["name"], red["statistics"]["mean"], red["statistics"]["stddev"]) == ("B04", 4.25, 2)
     fiji = read(objects, keys.collection_key(FIJI))["extent"]["spatial"]["bbox"][0]
     assert (fiji[0], fiji[2]) == (179.875, -179.875)
 

@@ -177,7 +177,7 @@ def test_verify(stac_lake: Program, origin: str, recipe_file: str, disk: str) ->
     data[len(data) // 2] ^= 1
     path.unlink()
     path.write_bytes(data)
-    bad = stac_lake("verify", "--lake", disk, "--json")
+    bad = stac_lake("verify", "--deep", "--lake", disk, "--json")
     assert bad.code == 3
     (line,) = bad.out.splitlines()
     finding = json.loads(line)

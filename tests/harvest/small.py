@@ -110,7 +110,8 @@ def tif(lake: str, slot: str, version: int = 1) -> Path:
 def problems(lake: str) -> list[str]:
     """What `verify` finds."""
     objects = Objects.open(lake)
-    return [f"{one.problem} {one.item}" for one in verify(objects, Index(objects))]
+    found = verify(objects, Index(objects), depth="pixels")
+    return [f"{one.problem} {one.item}" for one in found]
 
 
 def snapshot(lake: str) -> dict[str, tuple[int, int]]:

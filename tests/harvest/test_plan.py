@@ -274,9 +274,7 @@ def test_waves_are_blocks_but_of_columns_thirty_degrees() -> None:
 
 def test_one_block_is_one_wave() -> None:
     several = list(RECIPE.series)
-    assert list(waves(several, [CELL, Cell(CELL.id + 1)])) == [
-        ([CELL, Cell(CELL.id + 1)], several)
-    ]
+    assert list(waves(several, [CELL, Cell(CELL.id + 1)])) == [([CELL, Cell(CELL.id + 1)], several)]
 
 
 ROW = PlanRow(

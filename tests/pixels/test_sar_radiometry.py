@@ -41,13 +41,17 @@ def test_noise_of_before_ipf_290_has_no_azimuth_part() -> None:
 def test_sigma_nought_by_definition() -> None:
     calibration = read_calibration(parse_document(SMALL.calibration_file(), FILE))
     noise = read_noise(parse_document(SMALL.noise_file(old=True), FILE))
-    dn = np.array([[0, 100], [250, 65535]], np.uint16)
+    dn = np.array([[1, 100], [250, 65535]], np.uint16)
     power = sigma_nought(dn, (200, 498), calibration, noise)
     for (row, column), value in np.ndenumerate(dn):
         a = SMALL.calibration(200 + row, 498 + column)
         eta = float(SMALL.noise(200 + row, 498 + column))
         assert power[row, column] == pytest.approx((float(value) ** 2 - eta) / a**2, rel=1e-6)
     assert power[0, 0] < 0
+    dn[0, 0] = 0  # no value, unless the processor has taken the noise off
+    assert np.argwhere(np.isnan(sigma_nought(dn, (200, 498), calibration, noise))).tolist() == [
+        [0, 0]
+    ]
     assert sigma_nought(dn, (200, 498), calibration, None)[0, 0] == 0
 
 

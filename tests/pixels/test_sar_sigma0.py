@@ -258,13 +258,14 @@ def test_local_incidence_angle_of_a_plane(truth, files) -> None:
     assert chip.properties["view:incidence_angle"] == pytest.approx(expected, abs=0.01)
 
 
-def test_edges_come_from_geometry_and_zeros_stay(truth, files) -> None:
-    """Zeros inside the bounds are dark, not missing; outside they are missing, though not zero."""
+def test_edges_come_from_geometry_and_dark_stays(truth, files) -> None:
+    """What is below the noise inside the bounds is dark, not missing; outside all is missing."""
     edge = int(truth.seen(EASTING + 1320, NORTHING - 1320)[1])
     at = centre(bounds=((0, 899, 0, edge),))
     pixel = np.arange(at.samples)[None, :]
-    dark = np.where((pixel > edge - 40) & (pixel < edge - 20), 0.0, truth.power)
-    changed = files | {"annotation-VV": at.annotation(), "VV.tiff": at.image(dark, noisy=False)}
+    # About 100 DN² less than the noise: more than a DN's rounding.
+    dark = np.where((pixel > edge - 40) & (pixel < edge - 20), -3e-4, truth.power)
+    changed = files | {"annotation-VV": at.annotation(), "VV.tiff": at.image(dark)}
     scene = scene_of("s1-grd", assets_of(("VV",)))
     operator = operator_for(GRD, FileSource(changed), (DEM,))
     (chip,) = operator.cut([scene], [GRID])
@@ -286,6 +287,28 @@ def test_edges_come_from_geometry_and_zeros_stay(truth, files) -> None:
     measure = operator.measure([scene], [GRID])[0][0]
     assert measure.error is None
     assert measure.observed_pct == pytest.approx(100 * seen.mean(), abs=1)
+
+
+def test_zeros_of_the_processor_are_no_value(truth, files) -> None:
+    """IPF 2.90 and later write 0 beside the swath, inside bounds that are the whole image."""
+    at = centre()
+    edge = int(truth.seen(EASTING + 1320, NORTHING - 1320)[1])
+    beside = (np.arange(at.samples)[None, :] > edge) & np.ones((at.lines, 1), bool)
+    changed = files | {
+        "VV.tiff": at.image(np.where(beside, -1.0, truth.power)),
+        "VH.tiff": at.image(np.where(beside, -1.0, truth.power)),
+    }
+    scene = scene_of("s1-grd", assets_of(("VV", "VH")))
+    operator = operator_for(GRD, FileSource(changed), (DEM,))
+    (chip,) = operator.cut([scene], [GRID])
+    seen = (chip.data[2].astype(int) & Qa.OBSERVED) > 0
+    assert 0.3 < seen.mean() < 0.7
+    assert (np.isfinite(chip.data[:2]) == seen).all()
+    assert not (chip.data[2].astype(int) & Qa.FLOORED).any()
+    # What has no value at all is left to the next scene.
+    empty = {name: at.image(np.full((at.lines, at.samples), -1.0)) for name in ("VV.tiff",)}
+    operator = operator_for(GRD, FileSource(files | empty), (DEM,))
+    assert operator.cut([scene_of("s1-grd", assets_of(("VV",)))], [GRID]) == ["not_covered"]
 
 
 def test_measure_reads_no_pixel(files) -> None:

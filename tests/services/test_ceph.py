@@ -164,7 +164,7 @@ def test_commit_survives_a_kill_before_every_third_store_call(
         assert problems <= {"not_in_index"}
         since = on_gateway.log_size()
         assert crash("harvest", url, 1) == [0]
-        assert verify(objects, Index(objects)) == []
+        assert list(verify(objects, Index(objects))) == []
         items = [key for key in objects_of(on_gateway, url) if "/items/" in key]
         assert [key[-7:] for key in items] == ["/1.json", "/1.json"]
         if code == 0:

@@ -89,6 +89,11 @@ def sigma_nought(
 ) -> NDArray[np.float32]:
     """Linear σ0 of a window of digital numbers, negative where noise outweighs the signal.
 
+    NaN where an image with its noise still in it is 0: since IPF 2.90 that is no value at the
+    sides, whose width varies along track and which annotated swath bounds do not leave out (those
+    of a real IW are the whole image, while its noise table is 0 in the last 40 to 160 samples).
+    No measurement is 0: noise alone is tens of DN.
+
     Args:
         dn: (row, column) amplitudes as they are in the file.
         corner: Line and pixel of the first one.
@@ -100,6 +105,7 @@ def sigma_nought(
     power = dn.astype(np.float64) ** 2
     if noise is not None:
         power -= noise.at(rows, columns)
+        power[dn == 0] = np.nan
     return np.asarray(power / calibration.at(rows, columns) ** 2, dtype=np.float32)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import threading
 from collections.abc import Sequence
@@ -85,7 +86,10 @@ class Sigma0:
             powers = self._powers(scene, geometry, [placed[n] for n in covered])
             for index, n in enumerate(covered):
                 power = {name: blocks[index] for name, blocks in powers.items()}
-                chips[n] = self._chip(scene, grids[n], places[n], placed[n], power)
+                seen = placed[n].valid & np.isfinite(np.stack([*power.values()])).all(axis=0)
+                if seen.any():
+                    place = dataclasses.replace(placed[n], valid=seen)
+                    chips[n] = self._chip(scene, grids[n], places[n], place, power)
         return chips
 
     def _measured(self, scene: Scene, places: list[Vector]) -> list[Measure]:
@@ -125,7 +129,7 @@ class Sigma0:
     def _powers(
         self, scene: Scene, geometry: Geometry, placed: list[_Placed]
     ) -> dict[str, list[NDArray[np.float32]]]:
-        """Linear σ0 per flown polarisation and place, NaN outside the swath."""
+        """Linear σ0 per flown polarisation and place, NaN where there is no value."""
         windows = [self._window(scene, place) for place in placed]
 
         def read(name: str) -> list[NDArray[np.float32]]:
@@ -203,7 +207,8 @@ class Sigma0:
     ) -> Chip:
         pair = _pair(scene)
         missing = np.full(grid.shape, np.nan, np.float32)
-        db, floored = decibel(np.stack([power.get(name, missing) for name in pair]))
+        known = {name: np.where(placed.valid, found, missing) for name, found in power.items()}
+        db, floored = decibel(np.stack([known.get(name, missing) for name in pair]))
         qa = np.where(placed.valid, np.float32(Qa.OBSERVED), np.float32(0))
         qa[placed.valid & floored.any(axis=0)] += np.float32(Qa.FLOORED)
         bands = {**dict(zip(pair, db, strict=True)), "qa": qa}
