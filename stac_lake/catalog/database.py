@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from stac_lake.catalog.rows import SCHEMA
 
-LOAD_AFTER = 3
+LOAD_AFTER = 10
 """Times that a version is asked for before its rows are loaded."""
 
 LOAD_ROWS = range(10_000, 30_000_001)

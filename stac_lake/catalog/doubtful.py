@@ -61,7 +61,7 @@ def is_doubtful(promise: Promise) -> bool:
         for band in made.value_bands
         if {"minimum", "maximum"} <= (numbers := said.get(band.name, {})).keys()
     ]
-    if ranges and made.modality != "dem" and all(low == high for low, high in ranges):
+    if ranges and _should_vary(made) and all(low == high for low, high in ranges):
         return True
     return _may_hold_offset(promise, made, said)
 
@@ -87,11 +87,15 @@ def empty_pixels(pixels: NDArray[Any], promise: Promise) -> Damage | None:
             ranges.append((values.min(), values.max(), values.size))
     if not ranges:
         return Damage("asset_nodata", "no pixel has a value")
-    # Lakes are flat in the elevation model, and the sea is 0 m: a constant cell is no fault there.
     many = max(size for _, _, size in ranges) > 1
-    if made.modality != "dem" and many and all(low == high for low, high, _ in ranges):
+    if _should_vary(made) and many and all(low == high for low, high, _ in ranges):
         return Damage("asset_constant", f"every band has one value: {ranges[0][0]} in the first")
     return None
+
+
+def _should_vary(made: Product) -> bool:
+    """Lakes and the sea are flat in the elevation model, and one footprint may cover a cell."""
+    return made.values.operator not in {"elevation", "column"}
 
 
 def contradicting_pixels(pixels: NDArray[Any], promise: Promise) -> Damage | None:

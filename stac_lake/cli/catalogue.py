@@ -45,10 +45,7 @@ def query(
     lake: options.Lake = "./lake",
 ) -> None:
     """Items of the lake by quality, place and time; ids by default, one a line."""
-    from stac_lake.lake import open_lake
-
-    opened = open_lake(lake)
-    found = (opened if at is None else opened.at(at)).search(
+    found = options.opened(lake, at).search(
         filter_text,
         products=product,
         cells=options.cells_from(grid) or None,

@@ -60,12 +60,9 @@ def cells(
 
     Slots are counted, not files: s2 is how many slots of its series the best patch of the cell has.
     """
-    from stac_lake.lake import open_lake
-
     if union and aligned:
         raise typer.BadParameter("--union and --aligned exclude each other")
-    opened = open_lake(lake)
-    answer = (opened if at is None else opened.at(at)).cells(
+    answer = options.opened(lake, at).cells(
         aligned=aligned,
         accept=options.listed(accept),
         without=options.listed(without),

@@ -40,9 +40,10 @@ def fnames(
 ) -> None:
     """The JSON indexes of Copernicus-Pretrain: all cells, union, and joint (aligned)."""
     from stac_lake.catalog.export import export_fnames
-    from stac_lake.lake import open_lake
 
-    done = export_fnames(open_lake(lake).index, out, accept=options.listed(accept), version=at)
+    done = export_fnames(
+        options.opened(lake, at).index, out, accept=options.listed(accept), version=at
+    )
     if as_json:
         typer.echo(json.dumps({"cells": done.cells, "files": done.files}))
     else:

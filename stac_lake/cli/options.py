@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stac_lake.errors import ConfigError, GridError
 from stac_lake.grid import Cell, cells_over, parse_cells
+
+if TYPE_CHECKING:
+    from stac_lake.lake import Lake as OpenLake
 
 Lake = Annotated[
     str,
@@ -66,6 +69,20 @@ def cells_from(
     if aoi is not None:
         cells |= set(_cells_of_file(aoi))
     return sorted(cells)
+
+
+def opened(url: str, at: int | None) -> OpenLake:
+    """The lake of --lake and --at, with a word on stderr if there is nothing in it.
+
+    Raises:
+        ConfigError: the URL is not a place for a lake.
+    """
+    from stac_lake.lake import open_lake
+
+    lake = open_lake(url)
+    if lake.index.version is None:
+        typer.echo(f"nothing has been stored in {url} yet: is --lake right?", err=True)
+    return lake if at is None else lake.at(at)
 
 
 def listed(text: str | None) -> tuple[str, ...]:

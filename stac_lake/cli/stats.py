@@ -51,10 +51,8 @@ def stats(
     Every asset is read. With --json also histograms, one product a line.
     """
     from stac_lake.atlas.statistics import pixel_statistics
-    from stac_lake.lake import open_lake
 
-    opened = open_lake(lake)
-    found = (opened if at is None else opened.at(at)).search(
+    found = options.opened(lake, at).search(
         filter_text,
         products=product,
         cells=options.cells_from(grid) or None,

@@ -32,17 +32,14 @@ def world(
     """World maps of coverage and histograms of series: PNG files, and one HTML page."""
     from stac_lake.atlas.coverage import coverage
     from stac_lake.errors import ConfigError
-    from stac_lake.lake import open_lake
 
     try:
         from stac_lake.atlas.page import write_map
     except ModuleNotFoundError as error:
         raise ConfigError(f"map needs {error.name}: pip install 'stac-lake[plot]'") from error
 
-    opened = open_lake(lake)
-    found = coverage(
-        opened if at is None else opened.at(at), accept=options.listed(accept), recipe=recipe
-    )
+    opened = options.opened(lake, at)
+    found = coverage(opened, accept=options.listed(accept), recipe=recipe)
     if found.not_counted:
         names = ",".join(found.not_counted)
         typer.echo(f"not counted: {names} (add --accept {names})", err=True)

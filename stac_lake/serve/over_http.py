@@ -65,11 +65,11 @@ def item_over_http(item: Mapping[str, Any], lake: str, base: str) -> dict[str, A
 
     Args:
         item: As the API gives it; a request for some fields may have left out parts.
-        lake: `Objects.url`.
+        lake: Where it is stored, as a URI.
         base: Of the API that hands it out, with a slash at the end.
     """
     found = dict(item)
-    site, store = urljoin(base, "../"), f"{uri_of(lake)}/"
+    site, store = urljoin(base, "../"), f"{lake}/"
     if "links" in item:
         reachable = ("http://", "https://")
         found["links"] = [link for link in item["links"] if link["href"].startswith(reachable)]

@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,9 @@ MAX_SIZE = 1024
 
 _USUAL_SIZE = (256, 512)
 """Least and most of the longer side, if a request asks for none; enlarged by whole pixels."""
+
+_ENCODING = Lock()
+"""rio-tiler silences GDAL's warning of a PNG without coordinates by a switch of the process."""
 
 _FRESH_S = 300
 """For how long a picture is not asked for again; the item may get a new version at any time."""
@@ -132,7 +136,8 @@ def render(cog: bytes, how: Mapping[str, Any], size: int | None) -> bytes:
     image.array = np.ma.MaskedArray(image.array.filled(0), image.array.mask)
     image.rescale(in_range=[tuple(pair) for pair in how["rescale"]])
     name = how.get("colormap_name")
-    png: bytes = image.render(img_format="PNG", colormap=cmap.get(name) if name else None)
+    with _ENCODING:
+        png: bytes = image.render(img_format="PNG", colormap=cmap.get(name) if name else None)
     return png
 
 

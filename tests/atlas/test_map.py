@@ -19,7 +19,7 @@ from stac_lake.atlas.coverage import Coverage, Histogram, coverage
 from stac_lake.atlas.land import equal_earth, inverse_equal_earth, land
 from stac_lake.atlas.page import page
 from stac_lake.atlas.pictures import ALIGNED, UNION, coverage_map, histograms
-from stac_lake.cli import map as command
+from stac_lake.cli import world as command
 from stac_lake.lake import Lake, open_lake
 
 EVERYTHING = ("s2-l2a", "s1-rtc")

@@ -212,15 +212,12 @@ def test_sigv4_of_boto3_and_obstore(sandbox: str, eodata_key: str) -> None:
     assert obstore.head(store, eodata_key)["size"] == head["ContentLength"]
 
 
-def test_sigv4_presigned(sandbox: str, eodata_key: str) -> None:
+def test_sigv4_in_the_query_is_refused(sandbox: str, eodata_key: str) -> None:
     asked = {"Bucket": "eodata", "Key": eodata_key}
     url = s3(sandbox).generate_presigned_url("get_object", Params=asked, ExpiresIn=60)
-    assert requests.get(url, headers={"Range": "bytes=0-7"}, timeout=60).status_code == 206
-    assert requests.get(url + "&x=1", timeout=60).status_code == 403
-    late = s3(sandbox).generate_presigned_url("get_object", Params=asked, ExpiresIn=-1)
-    expired = requests.get(late, timeout=60)
-    assert expired.status_code == 403
-    assert "Request has expired" in expired.text
+    refused = requests.get(url, headers={"Range": "bytes=0-7"}, timeout=60)
+    assert refused.status_code == 403
+    assert "InvalidAccessKeyId" in refused.text
 
 
 def test_sigv4_refusals(sandbox: str, eodata_key: str) -> None:

@@ -34,7 +34,7 @@ FLAGS = [
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
 ]
-PATIENCE_MS = 60_000
+PATIENCE_MS = 30_000
 
 
 @dataclass
@@ -100,7 +100,7 @@ def test_from_the_catalogue_to_an_item(site: str, page: Page, heard: Heard, tmp_
     picture(page, tmp_path / "catalogue.png")
 
     cards.filter(has_text="44.00° N, 96.00° W").locator("a").first.click()
-    items = page.locator(".items .card")
+    items = page.locator(".items .item-card")
     expect(items).to_have_count(24)
     here = sum(cell == FARM for _, cell, _, _ in SLOTS)
     expect(page.locator(".items .title + .badge, .items header .badge").first).to_have_text(
@@ -114,9 +114,9 @@ def test_from_the_catalogue_to_an_item(site: str, page: Page, heard: Heard, tmp_
     title = link.inner_text().strip()
     link.click()
     expect(page.locator("h1").last).to_have_text(title)
-    assert any(title == name for name in training_names())
+    assert title in training_names()
     expect(page.locator(".assets")).to_contain_text("COG")
-    expect(page.locator(".assets")).to_contain_text("Shown")
+    expect(page.locator(".assets")).to_contain_text("shown")
     picture(page, tmp_path / "item.png")
     assert heard.failed == []
     assert heard.hosts == {site.removeprefix("http://")}

@@ -192,6 +192,37 @@ def test_a_cell_on_the_antimeridian_is_two_searches(server: Server, upstream: Up
     assert sorted(asked) == [[-180.0, -0.125, -179.875, 0.125], [179.875, -0.125, 180.0, 0.125]]
 
 
+def test_a_footprint_beyond_the_antimeridian_is_found_from_its_other_side(
+    server: Server, upstream: Upstream
+) -> None:
+    """The Planetary Computer has 181.4° W, answers from the east only, and takes no such box."""
+    here, there = numbered(PLANETARY, 1), numbered(PLANETARY, 2)
+    ring = [[-178.6, -18.0], [-178.6, -16.0], [-181.4, -16.0], [-181.4, -18.0], [-178.6, -18.0]]
+    here["geometry"] = {"type": "Polygon", "coordinates": [ring]}
+    there["geometry"] = {"type": "Polygon", "coordinates": [[[x + 2, y] for x, y in ring]]}
+
+    def reply(heard: Heard) -> Answer:
+        west, _, east, _ = heard.json["bbox"]
+        assert -180 <= west < east <= 180
+        # In plain coordinates, as PostGIS compares them.
+        found = [
+            item
+            for item in (here, there)
+            for xs in [[x for x, _ in item["geometry"]["coordinates"][0]]]
+            if min(xs) <= east and max(xs) >= west
+        ]
+        return page(found)
+
+    server.reply = reply
+    source = source_of(PLANETARY)
+    (scene,) = upstream.search(L2A, source, [(178.9, -17.7, 179.2, -17.0)], [YEAR])
+    assert scene.id == here["id"]
+    assert len(server.heard) == 2
+    server.heard.clear()
+    assert upstream.search(L2A, source, [(168.0, -17.7, 169.0, -17.0)], [YEAR]) == []
+    assert len(server.heard) == 1
+
+
 def test_since_and_until_of_a_source(server: Server, upstream: Upstream) -> None:
     server.reply = lambda heard: page([])
     product = products()["s5p-no2"]
