@@ -60,7 +60,10 @@ fidelity: $(INSTALLED) ## Pixels against independent references; writes docs/fid
 bench-catalog: $(INSTALLED) ## Queries against their peers; writes benchmarks/catalog.json
 	$(BIN)/python -m benchmarks.catalog
 
+browser: ## Build STAC Browser for `stac-lake serve` (needs Node.js 18 and npm)
+	bash infra/browser/build.sh
+
 clean: ## Remove what was built
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup demo test test-services sandbox-check check docs bench bench-catalog fidelity clean
+.PHONY: help setup demo test test-services sandbox-check check docs bench bench-catalog fidelity browser clean
