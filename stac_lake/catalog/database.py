@@ -1,6 +1,6 @@
 """One version of the index as DuckDB sees it, on disk at first, in memory once it is worth it.
 
-All columns but the documents take about 110 bytes an item in memory, compressed, and are searched
+All columns but the documents take about 200 bytes an item in memory, compressed, and are searched
 several times as fast there as in the data files, of whose columns most time goes into finding them.
 A program that asks once or twice does not wait for that; one that goes on asking gets it meanwhile.
 """
@@ -20,7 +20,7 @@ from stac_lake.catalog.rows import SCHEMA
 LOAD_AFTER = 10
 """Times that a version is asked for before its rows are loaded."""
 
-LOAD_ROWS = range(10_000, 30_000_001)
+LOAD_ROWS = range(10_000, 20_000_001)
 """How many rows are loaded: fewer are as fast on disk, more would not fit into 4 GB."""
 
 # Conditions are tested in the order of columns: what is quick to unpack and leaves few rows first.

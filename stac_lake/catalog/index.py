@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Index", "IndexRow", "quoted"]
 
 OPEN_VERSIONS = 3
-"""Index versions that one process keeps open at a time, each in up to 110 bytes an item."""
+"""Index versions that one process keeps open at a time, each in up to 200 bytes an item."""
 
 
 class Index:
@@ -95,7 +95,7 @@ class Index:
         return self._database(version).cursor()
 
     def load(self, version: int | None = None) -> None:
-        """Bring a version (None: the newest) into memory, documents aside: 110 bytes an item.
+        """Bring a version (None: the newest) into memory, documents aside: 200 bytes an item.
 
         It happens by itself, in the background, to a version that is asked for repeatedly.
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 COLUMNS = 12
 UNITS = {
-    "s2": "reflectance × 10⁴", "s1": "first polarisation, dB", "s3": "mW m⁻² sr⁻¹ nm⁻¹", "dem": "height, m",
+    "s2": "reflectance × 10⁴", "s1": "dB, first polarisation", "s3": "mW m⁻² sr⁻¹ nm⁻¹",
+    "dem": "height, m",
     "co": "mol m⁻²", "no2": "mol m⁻²", "o3": "mol m⁻²", "so2": "mol m⁻²",
 }  # fmt: skip
 
