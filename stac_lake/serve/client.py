@@ -72,10 +72,12 @@ class LakeClient(BaseCoreClient):
         self, collection_id: str, **kwargs: Any
     ) -> Any:
         request: Request = kwargs.pop("request")
-        self._collection(collection_id, request)
         path = f"collections/{collection_id}/items"
         wanted = search_of(kwargs, collections=[collection_id], version=self.version)
-        return self._get(request, kwargs, path, wanted)
+        answer = self._get(request, kwargs, path, wanted)
+        if not answer["numberMatched"]:
+            self._collection(collection_id, request)  # none that match, or no such cell
+        return answer
 
     def get_item(self, item_id: str, collection_id: str, **kwargs: Any) -> Any:
         wanted = Search(ids=[item_id], collections=[collection_id], limit=1, version=self.version)
