@@ -7,8 +7,8 @@ from typing import Any
 
 import h5py
 import numpy as np
+import test_inverse_geolocation
 import test_radiance
-import test_swath
 from granules import Frame, Lattice, field_of
 from scipy import ndimage
 from scipy.spatial import cKDTree
@@ -108,7 +108,7 @@ def rows() -> list[Row]:
 
 def _over(grid: PixelGrid, **changes: Any) -> Frame:
     """A frame whose middle is a grid's."""
-    lattice = test_swath.lattice_over(grid, **changes)
+    lattice = test_inverse_geolocation.lattice_over(grid, **changes)
     return Frame(Lattice(lattice.lon, lattice.lat, bump=lattice.bump), BANDS[:-1])
 
 
@@ -123,21 +123,21 @@ def _cut(bench: Bench, frame: Frame, grid: PixelGrid) -> Any:
 def _formula(grid: PixelGrid, bench: Bench) -> Figures:
     frame = _over(grid)
     frame.repeats = tuple(range(3, 257, 7))
-    lon, lat = test_swath.lonlat(grid)
+    lon, lat = test_inverse_geolocation.lonlat(grid)
     expected = np.stack([field_of(lon, lat, phase) for phase in range(len(BANDS) - 1)])
     return {"radiance": errors(_cut(bench, frame, grid)[:-1], expected)}
 
 
 def _exactly(name: str, bench: Bench) -> Figures:
-    grid = test_swath.GRIDS[name]
-    lattice = test_swath.lattice_over(grid, bump=0.6)
+    grid = test_inverse_geolocation.GRIDS[name]
+    lattice = test_inverse_geolocation.lattice_over(grid, bump=0.6)
     lon, lat = lattice.centres()
-    plane = test_swath.plane_of(lattice)
+    plane = test_inverse_geolocation.plane_of(lattice)
 
     def solve() -> Any:
         places = np.stack(plane(lon, lat), axis=-1)
-        wanted = np.stack(plane(*test_swath.lonlat(grid)), axis=-1).reshape(-1, 2)
-        return test_swath.exactly(places, wanted)
+        wanted = np.stack(plane(*test_inverse_geolocation.lonlat(grid)), axis=-1).reshape(-1, 2)
+        return test_inverse_geolocation.exactly(places, wanted)
 
     expected = bench.once(("exact", name), solve)
     found = bench.made(lambda: radiance.locate(Target.of(grid), unit_vectors(lon, lat)))
@@ -153,9 +153,11 @@ def _flags(bench: Bench) -> Figures:
     for bit in bits:
         chance = rng.integers(0, 2, frame.lattice.shape).astype(np.uint32)
         frame.flags |= chance << np.uint32(bit)
-    plane = test_swath.plane_of(frame.lattice)
+    plane = test_inverse_geolocation.plane_of(frame.lattice)
     places = np.stack([axis.ravel() for axis in plane(*frame.lattice.centres())], axis=-1)
-    distance, index = cKDTree(places).query(np.stack(plane(*test_swath.lonlat(grid)), axis=-1), k=2)
+    distance, index = cKDTree(places).query(
+        np.stack(plane(*test_inverse_geolocation.lonlat(grid)), axis=-1), k=2
+    )
     word = frame.flags.ravel()[index[..., 0]]
     expected = np.where(word & (1 << 31), int(Qa.OBSERVED), int(Qa.OBSERVED | Qa.WATER))
     for bit, flag in bits.items():
