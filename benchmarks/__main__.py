@@ -1,4 +1,4 @@
-"""``python -m benchmarks [harvest] [loader] [index]``: all of them without a name."""
+"""``python -m benchmarks [harvest] [loader]``: all of them without a name."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import harvest, index, loader
+from benchmarks import harvest, loader
 from benchmarks.results import load, save, table, write_table
 
-PARTS = {"harvest": harvest.run, "loader": loader.run, "index": index.run}
+PARTS = {"harvest": harvest.run, "loader": loader.run}
 
 
 def main() -> None:
