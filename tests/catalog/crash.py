@@ -80,6 +80,20 @@ def append_many(url: str, writer: int, commits: int) -> None:
         index.append([IndexRow(document, 1)])
 
 
+def log_many(url: str, writer: int, entries: int, *, careful: bool) -> None:
+    """Append to a log of numbered objects, by create-only PUTs, or by PUTs that overwrite."""
+    objects = Objects.open(url)
+    for number in range(entries):
+        body = f"w{writer}n{number}".encode()
+        while True:
+            key = f"log/{sum(1 for _ in objects.list('log/')):04d}"
+            if not careful:
+                objects.put(key, body)
+                break
+            if objects.put_new(key, body):
+                break
+
+
 def _in_children(jobs: Sequence[Callable[[], object]], *, together: bool) -> list[int]:
     """Run jobs in forked children; returns exit codes, negative for a signal.
 
@@ -115,6 +129,10 @@ def main(what: str, url: str, number: int) -> list[int]:
         return _in_children([partial(harvest_and_die, url, number)], together=False)
     if what == "harvest":
         return _in_children([partial(harvest, url)] * number, together=True)
+    if what in {"log", "overwrite"}:
+        careful = what == "log"
+        logs = [partial(log_many, url, writer, 25, careful=careful) for writer in range(number)]
+        return _in_children(logs, together=True)
     jobs = [partial(append_many, url, writer, 5) for writer in range(number)]
     return _in_children(jobs, together=True)
 

@@ -167,18 +167,34 @@ def test_rebuild_restores_the_present(lake_url: str) -> None:
     assert current(index, before) == {slot_of("s5p-so2").id: 1}
 
 
-def test_writers_lose_nothing(lake_url: str) -> None:
-    writers, commits = 3, 5
+def at_once(what: str, url: str, writers: int) -> None:
+    """Run so many writers in processes of their own; see `crash.main`."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", crash.__file__, "append", lake_url, str(writers)],
+        [sys.executable, "-W", "ignore", crash.__file__, what, url, str(writers)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdout=subprocess.PIPE,
         check=True,
     )
     assert json.loads(done.stdout) == [0] * writers
+
+
+def test_writers_lose_nothing(lake_url: str) -> None:
+    writers, commits = 4, 5
+    at_once("append", lake_url, writers)
     index = Index(Objects.open(lake_url))
     assert len(current(index)) == writers * commits
     assert index.version == writers * commits - 1
+
+
+def test_unconditional_writers_would_lose_some(lake_url: str) -> None:
+    """The control: as many writers, once by create-only PUTs and once by PUTs that overwrite."""
+    objects = Objects.open(lake_url)
+    for what, lossless in (("log", True), ("overwrite", False)):
+        at_once(what, lake_url, 4)
+        bodies = {objects.get(info.key) for info in objects.list("log/")}
+        assert (len(bodies) == 100) == lossless
+        for info in list(objects.list("log/")):
+            objects.delete(info.key)
 
 
 def test_a_bad_document_adds_nothing(tmp_path: Path) -> None:
