@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from stac_lake.catalog.bands import eo_band, raster_band, stac_band
-from stac_lake.catalog.item import STAC_VERSION, extensions_of
+from stac_lake.catalog.item import STAC_VERSION, extensions_of, placed
 from stac_lake.catalog.schema import LAKE_SCHEMA
 from stac_lake.grid import box_footprint, footprint_bbox, projected_footprint, to_lonlat
 from stac_lake.recipe import Product
@@ -97,7 +97,7 @@ def adopted_item(facts: AdoptedFacts, version: int) -> dict[str, Any]:
 
 
 def _properties(facts: AdoptedFacts, version: int, centre: tuple[float, float]) -> dict[str, Any]:
-    slot, product, grid = facts.slot, facts.product, facts.grid
+    product = facts.product
     times: dict[str, Any] = {"datetime": iso(facts.start)}
     if facts.end is not None:
         times = {
@@ -110,22 +110,9 @@ def _properties(facts: AdoptedFacts, version: int, centre: tuple[float, float]) 
         **times,
         "created": iso(facts.created),
         "platform": platforms[0] if len(platforms) == 1 else None,
-        "constellation": product.constellation,
-        "instruments": list(product.instruments),
-        "gsd": product.gsd_m,
         "version": str(version),
-        "grid:code": slot.cell.code,
-        "proj:code": f"EPSG:{grid.epsg}",
-        "proj:epsg": grid.epsg,
-        "proj:shape": list(grid.shape),
-        "proj:transform": list(grid.transform),
-        "proj:bbox": list(grid.bounds),
+        **placed(facts.slot, product, facts.grid),
         "proj:centroid": {"lat": centre[1], "lon": centre[0]},
-        "processing:level": product.processing_level,
-        "lake:product": product.id,
-        "lake:modality": product.modality,
-        "lake:slot": slot.name,
-        "lake:patch": slot.patch.id if slot.patch else None,
         "lake:recipe_digest": facts.digest,
         "lake:software": facts.software,
         "lake:size_bytes": facts.size,

@@ -194,23 +194,10 @@ def _properties(facts: ItemFacts, version: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         **_times(facts),
         "created": iso(facts.created),
-        "constellation": product.constellation,
-        "instruments": list(product.instruments),
-        "gsd": product.gsd_m,
         "version": str(version),
-        "grid:code": slot.cell.code,
-        "proj:code": f"EPSG:{grid.epsg}",
-        "proj:epsg": grid.epsg,
-        "proj:shape": list(grid.shape),
-        "proj:transform": list(grid.transform),
-        "proj:bbox": list(grid.bounds),
+        **placed(slot, product, grid),
         "proj:centroid": {"lat": round(lat, 7), "lon": round(lon, 7)},
-        "processing:level": product.processing_level,
         "processing:software": {"stac-lake": facts.software},
-        "lake:product": product.id,
-        "lake:modality": product.modality,
-        "lake:slot": slot.name,
-        "lake:patch": slot.patch.id if slot.patch else None,
         "lake:recipe_digest": facts.digest,
         "lake:software": facts.software,
         "lake:size_bytes": facts.size,
@@ -321,6 +308,26 @@ def _predecessor(version: int) -> list[dict[str, Any]]:
         return []
     href = f"./{version - 1}.json"
     return [{"rel": "predecessor-version", "href": href, "type": "application/geo+json"}]
+
+
+def placed(slot: Slot, product: Product, grid: PixelGrid) -> dict[str, Any]:
+    """What every item of a slot says of its sensor and place; None where it has no patch."""
+    return {
+        "constellation": product.constellation,
+        "instruments": list(product.instruments),
+        "gsd": product.gsd_m,
+        "grid:code": slot.cell.code,
+        "proj:code": f"EPSG:{grid.epsg}",
+        "proj:epsg": grid.epsg,
+        "proj:shape": list(grid.shape),
+        "proj:transform": list(grid.transform),
+        "proj:bbox": list(grid.bounds),
+        "processing:level": product.processing_level,
+        "lake:product": product.id,
+        "lake:modality": product.modality,
+        "lake:slot": slot.name,
+        "lake:patch": slot.patch.id if slot.patch else None,
+    }
 
 
 def extensions_of(properties: Mapping[str, Any], asset: Mapping[str, Any]) -> list[str]:

@@ -21,6 +21,7 @@ from stac_lake.catalog.item import DEM_EPOCH
 from stac_lake.catalog.pretrain_tree import FIELDS, PROVIDER, Field, parse_cell, parse_place
 from stac_lake.errors import BadRaster, GridError
 from stac_lake.grid import Cell, Patch, patch_at
+from stac_lake.quality.measure import percent, statistics
 from stac_lake.recipe import COMPANIONS, Product, product
 from stac_lake.types import MILLISECOND, PixelGrid, Slot
 
@@ -241,34 +242,16 @@ def measured(
     if dataset.nodata is not None:
         usable &= data != dataset.nodata
     shares = {
-        "lake:valid_pct": _pct(usable.all(axis=0)),
-        "lake:nodata_pct": _pct(~usable.any(axis=0)),
+        "lake:valid_pct": percent(usable.all(axis=0)),
+        "lake:nodata_pct": percent(~usable.any(axis=0)),
     }
-    return shares, tuple(_statistics(*pair) for pair in zip(data, usable, strict=True))
+    return shares, tuple(statistics(*pair) for pair in zip(data, usable, strict=True))
 
 
 def sha256(path: Path) -> str:
     """Of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _statistics(band: NDArray[Any], usable: NDArray[np.bool_]) -> dict[str, float]:
-    share = {"valid_percent": _pct(usable)}
-    if not usable.any():
-        return share
-    values = band[usable].astype(np.float64)
-    return {
-        "minimum": float(values.min()),
-        "maximum": float(values.max()),
-        "mean": float(values.mean()),
-        "stddev": float(values.std()),
-        **share,
-    }
-
-
-def _pct(mask: NDArray[np.bool_]) -> float:
-    return round(100.0 * float(np.count_nonzero(mask)) / mask.size, 6)
 
 
 def _with_bands(found: Found) -> Product:

@@ -46,14 +46,14 @@ def measure_chip(product: Product, chip: Chip) -> tuple[dict[str, Any], list[dic
         A band without valid pixels has the last only, and `qa` none. No value is NaN.
     """
     valid = valid_mask(product, chip.data)
-    properties: dict[str, Any] = {"lake:valid_pct": _pct(valid)}
+    properties: dict[str, Any] = {"lake:valid_pct": percent(valid)}
     if product.qa_band is not None:
         flags = qa_flags(product, chip.data)
         properties |= _shares(product, chip, flags)
     else:
-        properties["lake:nodata_pct"] = _pct(~valid)
+        properties["lake:nodata_pct"] = percent(~valid)
     bands = [
-        {} if name == "qa" else _statistics(band, valid, product.nodata)
+        {} if name == "qa" else statistics(band, valid & _has_value(band, product.nodata))
         for name, band in zip(chip.bands, chip.data, strict=True)
     ]
     return properties, bands
@@ -61,13 +61,13 @@ def measure_chip(product: Product, chip: Chip) -> tuple[dict[str, Any], list[dic
 
 def _shares(product: Product, chip: Chip, flags: NDArray[np.uint16]) -> dict[str, Any]:
     observed = (flags & Qa.OBSERVED) != 0
-    shares: dict[str, Any] = {"lake:nodata_pct": _pct(~observed)}
+    shares: dict[str, Any] = {"lake:nodata_pct": percent(~observed)}
     if not observed.any():
         return shares
     untold = _untold(product, chip)
     for name, bits in _SHARES.items():
         if product.modality in BY_NAME[name].modalities and bits & ~untold:
-            shares[name] = _pct((flags[observed] & bits) != 0)
+            shares[name] = percent((flags[observed] & bits) != 0)
     if {"eo:cloud_cover", "lake:snow_pct"} <= set(shares):
         low = shares["lake:snow_pct"] >= SNOWY_PCT
         shares["lake:cloud_confidence"] = "low" if low else "normal"
@@ -83,14 +83,27 @@ def _untold(product: Product, chip: Chip) -> Qa:
     return _BY_MASK & ~told
 
 
-def _pct(mask: NDArray[np.bool_]) -> float:
+def percent(mask: NDArray[np.bool_]) -> float:
     """Share of True in per cent; six decimals tell one pixel of 960²."""
     return round(100.0 * float(np.count_nonzero(mask)) / mask.size, 6)
 
 
-def _statistics(band: NDArray[Any], valid: NDArray[np.bool_], nodata: float) -> dict[str, float]:
-    usable = valid & np.isfinite(band) if band.dtype.kind == "f" else valid & (band != nodata)
-    share = {"valid_percent": _pct(usable)}
+def _has_value(band: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
+    return np.isfinite(band) if band.dtype.kind == "f" else np.asarray(band != nodata)
+
+
+def statistics(band: NDArray[Any], usable: NDArray[np.bool_]) -> dict[str, float]:
+    """Minimum, maximum, mean, standard deviation and share of a band's usable pixels.
+
+    Args:
+        band: (y, x).
+        usable: (y, x), True where a pixel counts.
+
+    Returns:
+        ``minimum``, ``maximum``, ``mean``, ``stddev`` in the band's unit, absent if no pixel
+        counts, and ``valid_percent`` of all pixels.
+    """
+    share = {"valid_percent": percent(usable)}
     if not usable.any():
         return share
     values = band[usable].astype(np.float64)

@@ -86,7 +86,7 @@ def test_flags_mean_what_the_item_says(document: dict[str, Any]) -> None:
     assert more.bits == meant | occluded
 
 
-@pytest.mark.skipif(not ITEMS, reason="the recorded items are not there")
+@pytest.mark.skipif(not ITEMS, reason="shared/ is absent: recorded Landsat items are NOT checked")
 def test_temperature_is_asked_for_only_where_it_is_wanted() -> None:
     reflectance = next(d for d in TIER_1 if "L2SR" in d["id"])
     warm = LANDSAT.with_bands([*LANDSAT.band_names, "lwir11"])
@@ -98,7 +98,7 @@ def test_temperature_is_asked_for_only_where_it_is_wanted() -> None:
     assert scene.assets["lwir11"].href.endswith("_ST_B10.TIF")
 
 
-@pytest.mark.skipif(not ITEMS, reason="the recorded items are not there")
+@pytest.mark.skipif(not ITEMS, reason="shared/ is absent: recorded Landsat items are NOT checked")
 def test_final_calibration_replaces_real_time() -> None:
     document = TIER_1[0]
     early = json.loads(json.dumps(document).replace("_02_T1", "_02_RT"))
@@ -110,7 +110,7 @@ def test_final_calibration_replaces_real_time() -> None:
     assert list(losers) == ["early"]
 
 
-@pytest.mark.skipif(not ITEMS, reason="the recorded items are not there")
+@pytest.mark.skipif(not ITEMS, reason="shared/ is absent: recorded Landsat items are NOT checked")
 def test_what_is_no_landsat_is_refused() -> None:
     document = copy.deepcopy(TIER_1[0])
     document["id"] = "x"
